@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* A program of the user's, run on an event: no shell, its own process group, a time limit. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+struct ph_child;
+
+struct ph_child_result {
+	bool timed_out;
+	int status; /* exit status, if signal is 0 */
+	int signal;
+};
+
+struct ph_child_events {
+	/* A line of its output (stdout and stderr), NUL-terminated, control characters as \xNN.
+	 * What others write to its pipe after it has ended is not read. */
+	void (*line)(void *data, const char *line);
+	/* Exactly once; the child is freed by itself after it. */
+	void (*done)(void *data, const struct ph_child_result *result);
+};
+
+/*
+ * argv[0] is the absolute path; env the whole environment. stdin is /dev/null. After limit_ms its
+ * process group gets SIGTERM, and SIGKILL a second later. 0, or -errno of the start (nothing runs,
+ * no event comes).
+ */
+int ph_child_start(uv_loop_t *loop, char *const argv[], char *const env[], unsigned limit_ms,
+		   const struct ph_child_events *events, void *data, struct ph_child **ret_child);
+
+/* Ends the group now, by SIGKILL; `done` still comes. */
+void ph_child_kill(struct ph_child *child);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The view of the machine's links: which interfaces are up, their addresses, and where the default
+ * route goes. core/links.c answers questions about a view; sys/rtnetlink.c makes views and says
+ * when they are old.
+ */
+
+#include <pinhold/plan.h>
+
+struct ph_link {
+	char name[PH_INTERFACE_MAX + 1];
+	int index;
+	bool up; /* administratively, and with a carrier */
+};
+
+struct ph_link_address {
+	int index;
+	struct ph_address address;
+	bool usable;    /* global, and neither tentative, failed nor deprecated */
+	bool temporary; /* IPv6 privacy extensions; IPv4 secondary */
+};
+
+struct ph_link_route { /* a default route of the main table */
+	int index;
+	enum ph_family family;
+	uint32_t metric;
+};
+
+struct ph_links {
+	struct ph_link *links;
+	size_t n_links;
+	struct ph_link_address *addresses;
+	size_t n_addresses;
+	struct ph_link_route *routes;
+	size_t n_routes;
+};
+
+/* Frees the arrays and empties the view. */
+void ph_links_done(struct ph_links *view);
+
+enum ph_links_answer {
+	PH_LINKS_FOUND,
+	PH_LINKS_NO_INTERFACE, /* no such name, no interface with that address, or no default route
+				*/
+	PH_LINKS_DOWN,         /* it is there, but not up */
+	PH_LINKS_NO_ADDRESS,   /* it is up without a usable address of the family */
+};
+
+/*
+ * The interface and address that the setting means for family now. setting: "auto" (the default
+ * route's interface), an interface's name, or an address. ret_name is set whenever an interface was
+ * found.
+ */
+enum ph_links_answer ph_links_find(const struct ph_links *view, const char *setting,
+				   enum ph_family family,
+				   char ret_name[static PH_INTERFACE_MAX + 1],
+				   struct ph_address *ret_address);
+
+/* Reads a view from the kernel, blocking for well under a millisecond. 0 or -errno; *ret_view is to
+ * be freed. */
+int ph_rtnetlink_read(struct ph_links *ret_view);
+
+struct uv_loop_s;
+struct ph_rtnetlink;
+
+/*
+ * Calls fn from the loop after links, addresses or routes have changed: 100 ms after the first
+ * change of a burst. Lost messages (ENOBUFS) count as a change, because fn reads a new view anyhow.
+ * 0 or -errno.
+ */
+int ph_rtnetlink_watch(struct uv_loop_s *loop, void (*fn)(void *data), void *data,
+		       struct ph_rtnetlink **ret_watch);
+void ph_rtnetlink_close(struct ph_rtnetlink *w);

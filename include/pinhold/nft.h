@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* The table `inet pinhold` in the kernel: one netlink socket that owns it, one transaction at a
+ * time. */
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#include <pinhold/plan.h>
+
+struct ph_nft;
+
+/*
+ * Opens the socket; touches no table. 0, -errno (-EPROTONOSUPPORT: a kernel without nfnetlink).
+ * Close-on-exec: a child must not keep the table alive.
+ */
+int ph_nft_open(struct ph_nft **ret_nft);
+
+/* Closes; an owned table goes with the socket (kernel: nf_tables_api.c, nft_rcv_nl_event). */
+void ph_nft_close(struct ph_nft *nft);
+
+/*
+ * Makes the kernel's table equal to desired: computes the difference to what was installed last,
+ * sends it as one batch, reads every answer. The first call makes the table (flags owner; a plain
+ * one where the kernel refuses the flag, after purging what a killed process left). On success
+ * desired becomes the installed table and belongs to nft. On failure nothing has changed in the
+ * kernel and desired stays the caller's.
+ *
+ * Errors: -EPERM: no CAP_NET_ADMIN, or another process owns the table (ph_nft_owner() tells which);
+ * -EOPNOTSUPP or -ENOENT: the kernel lacks an expression or chain type; -ETIMEDOUT; -ENOMEM;
+ * -ENOBUFS: the kernel's answers were lost, and what is installed is not known.
+ */
+int ph_nft_apply(struct ph_nft *nft, struct ph_table *desired);
+
+/* Deletes the table, if this process installed one. 0 or -errno. */
+int ph_nft_remove(struct ph_nft *nft);
+
+bool ph_nft_is_owner(const struct ph_nft *nft); /* false: a plain table */
+int ph_nft_last_error(const struct ph_nft *nft,
+		      const char **ret_object); /* what the kernel complained of */
+
+/*
+ * The process that owns a foreign table `inet pinhold`. *ret_pid is 0 where /proc does not tell,
+ * *ret_comm empty. 0, -ENOENT (no such table, or no owner), -errno.
+ */
+int ph_nft_owner(struct ph_nft *nft, pid_t *ret_pid, char ret_comm[static 17]);
+
+/* The same table in nft's syntax, loadable by `nft -f`, without the owner flag. 0 or -errno of the
+ * stream. */
+int ph_nft_print(const struct ph_table *table, FILE *out);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The plan: from what the mappings want to the table that ought to exist, and from two tables to
+ * the difference between them. The table is described once, as values (struct ph_table);
+ * nft/batch.c turns it into netlink messages, nft/text.c into nft's own syntax. Pure computation.
+ */
+
+#include <pinhold/endpoint.h>
+
+#define PH_NAME_MAX      32 /* octets of a mapping's name, without NUL */
+#define PH_INTERFACE_MAX 15 /* IFNAMSIZ without NUL */
+
+enum ph_target_kind {
+	PH_TARGET_NONE,    /* translate nothing, only mark and count */
+	PH_TARGET_LOCAL,   /* a port of this machine: redirect */
+	PH_TARGET_ADDRESS, /* dnat */
+};
+
+struct ph_target {
+	enum ph_target_kind kind;
+	struct ph_address address; /* of PH_TARGET_ADDRESS */
+	uint16_t port;             /* 0: follows the public port */
+};
+
+struct ph_plan_options {
+	uint32_t mark; /* the accept bit in the conntrack mark */
+	uint32_t mask; /* the bits that are pinhold's; mark is inside it */
+};
+
+/* What one mapping wants of the table at this moment. The family is that of private_endpoint. */
+struct ph_plan_mapping {
+	char name[PH_NAME_MAX + 1];
+	enum ph_proto proto;
+	char interface[PH_INTERFACE_MAX + 1];
+	struct ph_endpoint private_endpoint; /* port 0: only the counter exists */
+	struct ph_endpoint public_endpoint;  /* port 0: not known */
+	bool open;                           /* let connections from outside in: in-NAME, inbound */
+	struct ph_target target;
+	const struct ph_endpoint
+		*peers; /* our own servers, any order, duplicates allowed; borrowed */
+	size_t n_peers;
+};
+
+struct ph_table; /* immutable once made; holds no reference to what it was made from */
+
+/* 0, -ENOMEM, or -EINVAL (a value out of its range: the caller's error, nothing is made). */
+int ph_table_new(const struct ph_plan_options *options, const struct ph_plan_mapping *mappings,
+		 size_t n, struct ph_table **ret_table);
+void ph_table_free(struct ph_table *t);
+bool ph_table_equal(const struct ph_table *a, const struct ph_table *b);

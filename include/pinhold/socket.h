@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Flows: connected sockets from the bind port, on the loop. A flow reports that it is connected,
+ * what comes, and its end; it never reports after ph_socket_close(), nor from within
+ * ph_socket_open().
+ */
+
+#include <sys/types.h>
+#include <uv.h>
+
+#include <pinhold/endpoint.h>
+
+struct ph_socket;
+
+struct ph_socket_options {
+	enum ph_proto proto;
+	const char *interface;    /* SO_BINDTODEVICE; NULL or "": none */
+	struct ph_endpoint local; /* bind port and address */
+	struct ph_endpoint remote;
+	uint32_t fwmark;    /* SO_MARK; 0: none */
+	uint32_t detect_ms; /* TCP: the kernel probes an idle connection after this long; 0: it does
+			       not */
+};
+
+struct ph_socket_events {
+	void (*connected)(void *data);
+	void (*bytes)(void *data, const struct ph_endpoint *from, const uint8_t *buf, size_t len);
+	void (*closed)(void *data,
+		       int error); /* errno, 0: in order; the socket is closed and freed after it */
+};
+
+/*
+ * Begins to connect. Events come from the loop. Errors, all with nothing opened: -EADDRINUSE (bind
+ * port taken without reuse), -EACCES (port below 1024 without CAP_NET_BIND_SERVICE),
+ * -EADDRNOTAVAIL, -ENODEV, -ENETUNREACH, -EMFILE, -ENOMEM.
+ */
+int ph_socket_open(uv_loop_t *loop, const struct ph_socket_options *options,
+		   const struct ph_socket_events *events, void *data,
+		   struct ph_socket **ret_socket);
+
+/* Sends all of buf, which is short; a full buffer or a broken connection shows as `closed`. */
+void ph_socket_send(struct ph_socket *s, const uint8_t *buf, size_t len);
+
+/* Aborts: RST over TCP, so that neither TIME_WAIT nor FIN-WAIT holds the address pair. NULL is
+ * fine. */
+void ph_socket_close(struct ph_socket *s);
+
+/* Whether local could be bound by a flow: 0, or what bind(2) says, negative. */
+int ph_socket_try_bind(enum ph_proto proto, const char *interface, const struct ph_endpoint *local);
+
+/*
+ * Who holds a local port: the process where /proc tells, or else only the user. *ret_pid 0: not
+ * known. 0, -ENOENT (nobody is seen), -errno.
+ */
+int ph_port_holder(enum ph_proto proto, uint16_t port, pid_t *ret_pid, uid_t *ret_uid,
+		   char ret_comm[static 17]);

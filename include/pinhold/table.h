@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The table as values: what src/core/plan.c makes, src/core/diff.c compares, nft/batch.c encodes
+ * and nft/text.c prints. Nobody else includes this. A statement is one thing that a rule says; it
+ * is made in one place, encoded in one place and printed in one place, so that the two ways into
+ * the kernel cannot drift apart.
+ *
+ * All lists stand in one canonical order, so that two tables are compared by one walk over both:
+ * sets, chains and counters by (rank, name), elements by the octets of their key.
+ */
+
+#include <pinhold/plan.h>
+
+/* Types of keys and data. Their numbers on the wire are nft's own business: nft/batch.c. */
+enum ph_type {
+	PH_TYPE_IFNAME,
+	PH_TYPE_IPV4_ADDR,
+	PH_TYPE_IPV6_ADDR,
+	PH_TYPE_INET_PROTO,
+	PH_TYPE_INET_SERVICE,
+};
+
+/* What of a packet a key is made of. */
+enum ph_selector {
+	PH_SEL_IIFNAME,
+	PH_SEL_OIFNAME,
+	PH_SEL_SADDR,
+	PH_SEL_DADDR,
+	PH_SEL_L4PROTO,
+	PH_SEL_SPORT,
+	PH_SEL_DPORT,
+};
+
+#define PH_PARTS_MAX 4  /* of a concatenation */
+#define PH_KEY_MAX   40 /* octets: ifname . ipv6_addr . inet_proto . inet_service */
+#define PH_DATA_MAX  20 /* octets: ipv6_addr . inet_service */
+
+/* A concatenation of selectors. The family is that of its addresses; without addresses it is 0. */
+struct ph_key {
+	uint8_t family; /* enum ph_family, or 0 */
+	uint8_t n;
+	enum ph_selector parts[PH_PARTS_MAX];
+};
+
+enum ph_set_kind {
+	PH_SET_PLAIN,   /* set */
+	PH_SET_VERDICT, /* map to "goto CHAIN" */
+	PH_SET_DATA,    /* map to data */
+};
+
+/* What a set is, apart from its elements. One name has one definition, in every table. */
+struct ph_set_def {
+	const char *name;
+	uint8_t rank;
+	enum ph_set_kind kind;
+	uint8_t n_key;
+	enum ph_type key[PH_PARTS_MAX];
+	uint8_t n_data; /* of PH_SET_DATA */
+	enum ph_type data[PH_PARTS_MAX];
+};
+
+/*
+ * Keys and data as they lie in nf_tables' registers: each part in network order, padded with zeros
+ * to a multiple of four octets; an interface name takes 16.
+ */
+struct ph_element {
+	uint8_t key[PH_KEY_MAX];
+	uint8_t data[PH_DATA_MAX]; /* of PH_SET_DATA */
+	const char *chain;         /* of PH_SET_VERDICT */
+};
+
+struct ph_set {
+	const struct ph_set_def *def;
+	struct ph_element *elements;
+	size_t n_elements;
+};
+
+enum ph_statement_kind {
+	PH_STMT_MATCH,    /* KEY @SET: go on only if it is there */
+	PH_STMT_VMAP,     /* KEY vmap @SET */
+	PH_STMT_SNAT_MAP, /* snat to KEY map @SET */
+	PH_STMT_MARK,     /* ct mark set ct mark and not MASK or MARK */
+	PH_STMT_COUNTER,  /* counter name NAME */
+	PH_STMT_L4PROTO,  /* meta l4proto PROTO: go on only if it is that */
+	PH_STMT_DNAT,     /* dnat to ENDPOINT */
+	PH_STMT_REDIRECT, /* redirect to :PORT */
+	PH_STMT_RETURN,   /* return */
+};
+
+struct ph_statement {
+	enum ph_statement_kind kind;
+	union {
+		struct {
+			const struct ph_key *key;
+			const struct ph_set_def *set;
+		} lookup; /* MATCH, VMAP, SNAT_MAP */
+		struct {
+			uint32_t mark, mask;
+		} mark;
+		const char *counter;
+		enum ph_proto proto;
+		struct ph_endpoint endpoint; /* DNAT */
+		uint16_t port;               /* REDIRECT */
+	};
+};
+
+/*
+ * A rule's comment is kept in parts and put together where it is needed, because of a thousand
+ * rules mostly one has changed: the text, and behind it, where about_endpoint says so, what is
+ * known of the endpoint.
+ */
+struct ph_rule {
+	const struct ph_statement *statements;
+	size_t n_statements;
+	const char *comment;
+	bool about_endpoint;
+	struct ph_endpoint endpoint; /* port 0: not known */
+};
+
+#define PH_COMMENT_STRLEN 128 /* with NUL; nft: NFTNL_UDATA_COMMENT_MAXLEN */
+
+enum ph_hook { PH_HOOK_NONE, PH_HOOK_PREROUTING, PH_HOOK_POSTROUTING };
+
+struct ph_chain {
+	const char *name;
+	uint8_t rank;
+	enum ph_hook
+		hook; /* NONE: a chain that is only gone to. Otherwise type nat, policy accept */
+	int32_t priority; /* of a hook, as the kernel counts */
+	const struct ph_rule *rules;
+	size_t n_rules;
+};
+
+/* One allocation: everything that it points to lies behind it. */
+struct ph_table {
+	const char **counters; /* names */
+	size_t n_counters;
+	struct ph_set *sets;
+	size_t n_sets;
+	struct ph_chain *chains;
+	size_t n_chains;
+};
+
+/* Octets that a type takes in the registers: a multiple of four. */
+size_t ph_type_octets(enum ph_type type);
+size_t ph_set_key_octets(const struct ph_set_def *def);
+size_t ph_set_data_octets(const struct ph_set_def *def);
+
+/* The whole comment; returns buf. */
+const char *ph_rule_comment(const struct ph_rule *rule, char buf[static PH_COMMENT_STRLEN]);
+
+bool ph_chain_equal(const struct ph_chain *a, const struct ph_chain *b);
+bool ph_element_equal(const struct ph_set_def *def, const struct ph_element *a,
+		      const struct ph_element *b);
+
+/*
+ * One step from a table to another. The kinds stand in the order in which they are done: what
+ * refers to a thing goes before the thing goes and comes after the thing has come. An element or a
+ * rule that changes is removed and added; the kernel shows packets either all of a transaction or
+ * nothing of it.
+ */
+enum ph_op_kind {
+	PH_OP_DEL_ELEMENT,
+	PH_OP_FLUSH_CHAIN, /* delete its rules */
+	PH_OP_DEL_CHAIN,
+	PH_OP_DEL_SET,
+	PH_OP_DEL_COUNTER,
+	PH_OP_ADD_COUNTER,
+	PH_OP_ADD_SET,
+	PH_OP_ADD_CHAIN,
+	PH_OP_ADD_RULE, /* at the chain's end */
+	PH_OP_ADD_ELEMENT,
+	PH_OP_KINDS
+};
+
+struct ph_op {
+	enum ph_op_kind kind;
+	union {
+		const struct ph_set_def *set; /* SET, ELEMENT */
+		const struct ph_chain *chain; /* CHAIN, RULE */
+		const char *counter;          /* COUNTER */
+	};
+	union {
+		const struct ph_element *element; /* ELEMENT */
+		const struct ph_rule *rule;       /* RULE */
+	};
+};
+
+/*
+ * The steps from one table to another; from may be NULL, a table with nothing in it. *ret_ops is
+ * for the caller to free and refers to both tables; it is NULL where there is nothing to do. Steps
+ * for elements of the same set are neighbours. 0 or -ENOMEM.
+ */
+int ph_table_diff(const struct ph_table *from, const struct ph_table *to, struct ph_op **ret_ops,
+		  size_t *ret_n);

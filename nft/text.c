@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The table in nft's syntax, laid out as `nft list table inet pinhold` lays it out. Everything in it is
+ * checked where the table is made: a name that is here needs no quoting that it does not get.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <pinhold/nft.h>
+#include <pinhold/table.h>
+
+#include "batch.h"
+
+static const char *type_name(enum ph_type type)
+{
+	switch (type) {
+	case PH_TYPE_IFNAME:
+		return "ifname";
+	case PH_TYPE_IPV4_ADDR:
+		return "ipv4_addr";
+	case PH_TYPE_IPV6_ADDR:
+		return "ipv6_addr";
+	case PH_TYPE_INET_PROTO:
+		return "inet_proto";
+	case PH_TYPE_INET_SERVICE:
+		return "inet_service";
+	}
+	assert(false && "a type is one of those above");
+	return "";
+}
+
+static const char *family_word(unsigned family)
+{
+	return family == PH_IPV4 ? "ip" : "ip6";
+}
+
+static void print_selector(const struct ph_key *key, enum ph_selector selector, FILE *out)
+{
+	switch (selector) {
+	case PH_SEL_IIFNAME:
+		fputs("iifname", out);
+		return;
+	case PH_SEL_OIFNAME:
+		fputs("oifname", out);
+		return;
+	case PH_SEL_SADDR:
+		fprintf(out, "%s saddr", family_word(key->family));
+		return;
+	case PH_SEL_DADDR:
+		fprintf(out, "%s daddr", family_word(key->family));
+		return;
+	case PH_SEL_L4PROTO:
+		fputs("meta l4proto", out);
+		return;
+	case PH_SEL_SPORT:
+		fputs("th sport", out);
+		return;
+	case PH_SEL_DPORT:
+		fputs("th dport", out);
+		return;
+	}
+	assert(false && "a selector is one of those above");
+}
+
+static void print_key(const struct ph_key *key, FILE *out)
+{
+	for (size_t i = 0; i < key->n; i++) {
+		fputs(i ? " . " : "", out);
+		print_selector(key, key->parts[i], out);
+	}
+}
+
+static void print_octets(enum ph_type type, const uint8_t *octets, FILE *out)
+{
+	struct ph_address address = {
+		.family = type == PH_TYPE_IPV6_ADDR ? PH_IPV6 : PH_IPV4,
+	};
+	char text[PH_ADDRESS_STRLEN];
+
+	switch (type) {
+	case PH_TYPE_IFNAME:
+		fprintf(out, "\"%s\"", (const char *)octets);
+		return;
+	case PH_TYPE_IPV4_ADDR:
+	case PH_TYPE_IPV6_ADDR:
+		memcpy(address.octets, octets, ph_type_octets(type));
+		fputs(ph_address_format(&address, text), out);
+		return;
+	case PH_TYPE_INET_PROTO:
+		fputs(ph_proto_name(octets[0] == PH_TCP ? PH_TCP : PH_UDP), out);
+		return;
+	case PH_TYPE_INET_SERVICE:
+		fprintf(out, "%u", (unsigned)octets[0] << 8 | octets[1]);
+		return;
+	}
+	assert(false && "a type is one of those above");
+}
+
+static void print_concatenation(const enum ph_type *types, size_t n, const uint8_t *octets, FILE *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		fputs(i ? " . " : "", out);
+		print_octets(types[i], octets, out);
+		octets += ph_type_octets(types[i]);
+	}
+}
+
+static void print_types(const enum ph_type *types, size_t n, FILE *out)
+{
+	for (size_t i = 0; i < n; i++)
+		fprintf(out, "%s%s", i ? " . " : "", type_name(types[i]));
+}
+
+static void print_element(const struct ph_set_def *def, const struct ph_element *e, FILE *out)
+{
+	print_concatenation(def->key, def->n_key, e->key, out);
+	switch (def->kind) {
+	case PH_SET_PLAIN:
+		return;
+	case PH_SET_VERDICT:
+		fprintf(out, " : goto %s", e->chain);
+		return;
+	case PH_SET_DATA:
+		fputs(" : ", out);
+		print_concatenation(def->data, def->n_data, e->data, out);
+		return;
+	}
+	assert(false && "a set is one of those above");
+}
+
+static void print_set(const struct ph_set *set, FILE *out)
+{
+	const struct ph_set_def *def = set->def;
+
+	fprintf(out, "\n\t%s %s {\n\t\ttype ", def->kind == PH_SET_PLAIN ? "set" : "map", def->name);
+	print_types(def->key, def->n_key, out);
+	if (def->kind != PH_SET_PLAIN)
+		fputs(" : ", out);
+	if (def->kind == PH_SET_VERDICT)
+		fputs("verdict", out);
+	print_types(def->data, def->n_data, out);
+	fputc('\n', out);
+	for (size_t i = 0; i < set->n_elements; i++) {
+		fputs(i ? ",\n\t\t\t     " : "\t\telements = { ", out);
+		print_element(def, &set->elements[i], out);
+	}
+	fputs(set->n_elements ? " }\n\t}\n" : "\t}\n", out);
+}
+
+/*
+ * nft says which bits stay, and counts among them those that are set afterwards; where it is all of them, it
+ * says nothing.
+ */
+static void print_mark(uint32_t mark, uint32_t mask, FILE *out)
+{
+	uint32_t stay = ~mask | mark;
+
+	fputs("ct mark set ct mark ", out);
+	if (stay != UINT32_MAX)
+		fprintf(out, "& 0x%08" PRIx32 " ", stay);
+	fprintf(out, "| 0x%08" PRIx32, mark);
+}
+
+static void print_statement(const struct ph_statement *s, FILE *out)
+{
+	char text[PH_ENDPOINT_STRLEN];
+
+	switch (s->kind) {
+	case PH_STMT_MATCH:
+		print_key(s->lookup.key, out);
+		fprintf(out, " @%s", s->lookup.set->name);
+		return;
+	case PH_STMT_VMAP:
+		print_key(s->lookup.key, out);
+		fprintf(out, " vmap @%s", s->lookup.set->name);
+		return;
+	case PH_STMT_SNAT_MAP:
+		fprintf(out, "snat %s to ", family_word(s->lookup.key->family));
+		print_key(s->lookup.key, out);
+		fprintf(out, " map @%s", s->lookup.set->name);
+		return;
+	case PH_STMT_MARK:
+		print_mark(s->mark.mark, s->mark.mask, out);
+		return;
+	case PH_STMT_COUNTER:
+		fprintf(out, "counter name \"%s\"", s->counter);
+		return;
+	case PH_STMT_L4PROTO:
+		fprintf(out, "meta l4proto %s", ph_proto_name(s->proto));
+		return;
+	case PH_STMT_DNAT:
+		fprintf(out, "dnat %s to %s", family_word(s->endpoint.address.family),
+			ph_endpoint_format(&s->endpoint, text));
+		return;
+	case PH_STMT_REDIRECT:
+		fprintf(out, "redirect to :%u", s->port);
+		return;
+	case PH_STMT_RETURN:
+		fputs("return", out);
+		return;
+	}
+	assert(false && "a statement is one of those above");
+}
+
+static void print_rule(const struct ph_rule *rule, FILE *out)
+{
+	char comment[PH_COMMENT_STRLEN];
+
+	for (size_t i = 0; i < rule->n_statements; i++) {
+		fputc(i ? ' ' : '\t', out);
+		if (!i)
+			fputc('\t', out);
+		print_statement(&rule->statements[i], out);
+	}
+	fprintf(out, " comment \"%s\"\n", ph_rule_comment(rule, comment));
+}
+
+/* The priority as nft says it: by the name of the nearest standard one. */
+static void print_hook(const struct ph_chain *chain, FILE *out)
+{
+	bool pre = chain->hook == PH_HOOK_PREROUTING;
+	int distance = chain->priority - (pre ? -100 : 100);
+
+	fprintf(out, "\t\ttype nat hook %s priority %s", pre ? "prerouting" : "postrouting",
+		pre ? "dstnat" : "srcnat");
+	if (distance)
+		fprintf(out, " %c %d", distance < 0 ? '-' : '+', distance < 0 ? -distance : distance);
+	fputs("; policy accept;\n", out);
+}
+
+static void print_chain(const struct ph_chain *chain, FILE *out)
+{
+	fprintf(out, "\n\tchain %s {\n", chain->name);
+	if (chain->hook != PH_HOOK_NONE)
+		print_hook(chain, out);
+	for (size_t i = 0; i < chain->n_rules; i++)
+		print_rule(&chain->rules[i], out);
+	fputs("\t}\n", out);
+}
+
+int ph_nft_print(const struct ph_table *table, FILE *out)
+{
+	errno = 0;
+	fputs("table inet " PH_TABLE_NAME " {\n", out);
+	for (size_t i = 0; i < table->n_counters; i++)
+		fprintf(out, "%s\tcounter %s {\n\t\tpackets 0 bytes 0\n\t}\n", i ? "\n" : "",
+			table->counters[i]);
+	for (size_t i = 0; i < table->n_sets; i++)
+		print_set(&table->sets[i], out);
+	for (size_t i = 0; i < table->n_chains; i++)
+		print_chain(&table->chains[i], out);
+	fputs("}\n", out);
+	if (fflush(out) != 0 || ferror(out))
+		return errno ? -errno : -EIO;
+	return 0;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <pinhold/links.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+void ph_links_done(struct ph_links *view)
+{
+	free(view->links);
+	free(view->addresses);
+	free(view->routes);
+	*view = (struct ph_links){ 0 };
+}
+
+static const struct ph_link *by_index(const struct ph_links *view, int index)
+{
+	for (size_t i = 0; i < view->n_links; i++)
+		if (view->links[i].index == index)
+			return &view->links[i];
+	return NULL;
+}
+
+static const struct ph_link *by_name(const struct ph_links *view, const char *name)
+{
+	for (size_t i = 0; i < view->n_links; i++)
+		if (strcmp(view->links[i].name, name) == 0)
+			return &view->links[i];
+	return NULL;
+}
+
+static const struct ph_link *by_default_route(const struct ph_links *view, enum ph_family family)
+{
+	const struct ph_link_route *best = NULL;
+
+	for (size_t i = 0; i < view->n_routes; i++) {
+		const struct ph_link_route *r = &view->routes[i];
+
+		if (r->family == family && (!best || r->metric < best->metric))
+			best = r;
+	}
+	return best ? by_index(view, best->index) : NULL;
+}
+
+/* The link's address of the family that is stable if there is one. */
+static const struct ph_link_address *address_of(const struct ph_links *view, int index,
+						enum ph_family family)
+{
+	const struct ph_link_address *best = NULL;
+
+	for (size_t i = 0; i < view->n_addresses; i++) {
+		const struct ph_link_address *a = &view->addresses[i];
+
+		if (a->index != index || a->address.family != family || !a->usable)
+			continue;
+		if (!best || (best->temporary && !a->temporary))
+			best = a;
+	}
+	return best;
+}
+
+static enum ph_links_answer find_address(const struct ph_links *view,
+					 const struct ph_address *wanted,
+					 char ret_name[static PH_INTERFACE_MAX + 1],
+					 struct ph_address *ret_address)
+{
+	for (size_t i = 0; i < view->n_addresses; i++) {
+		const struct ph_link_address *a = &view->addresses[i];
+		const struct ph_link *link = by_index(view, a->index);
+
+		if (!ph_address_equal(&a->address, wanted) || !link)
+			continue;
+		memcpy(ret_name, link->name, sizeof(link->name));
+		if (!link->up)
+			return PH_LINKS_DOWN;
+		if (!a->usable)
+			return PH_LINKS_NO_ADDRESS;
+		*ret_address = a->address;
+		return PH_LINKS_FOUND;
+	}
+	return PH_LINKS_NO_INTERFACE;
+}
+
+enum ph_links_answer ph_links_find(const struct ph_links *view, const char *setting,
+				   enum ph_family family,
+				   char ret_name[static PH_INTERFACE_MAX + 1],
+				   struct ph_address *ret_address)
+{
+	const struct ph_link_address *a;
+	const struct ph_link *link;
+	struct ph_address wanted;
+
+	if (ph_address_parse(setting, &wanted) == 0)
+		return find_address(view, &wanted, ret_name, ret_address);
+	link = strcmp(setting, "auto") == 0 ? by_default_route(view, family)
+					    : by_name(view, setting);
+	if (!link)
+		return PH_LINKS_NO_INTERFACE;
+	memcpy(ret_name, link->name, sizeof(link->name));
+	if (!link->up)
+		return PH_LINKS_DOWN;
+	a = address_of(view, link->index, family);
+	if (!a)
+		return PH_LINKS_NO_ADDRESS;
+	*ret_address = a->address;
+	return PH_LINKS_FOUND;
+}

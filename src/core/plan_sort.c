@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the mappings say, checked, and in the table's order. */
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan_internal.h"
+
+#define IFNAME_OCTETS 16 /* IFNAMSIZ */
+
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool name_is_valid(const char name[static PH_NAME_MAX + 1])
+{
+	size_t n = strnlen(name, PH_NAME_MAX + 1);
+
+	if (n > PH_NAME_MAX || !is_letter(name[0]))
+		return false;
+	for (size_t i = 1; i < n; i++)
+		if (!is_letter(name[i]) && !(name[i] >= '0' && name[i] <= '9') && name[i] != '_' &&
+		    name[i] != '-')
+			return false;
+	return true;
+}
+
+/*
+ * Names that the kernel takes (net/core/dev.c, dev_valid_name()), less those that nft's text cannot
+ * say: a quotation mark ends its strings, a star at the end is its wildcard and would widen a rule.
+ */
+static bool interface_is_valid(const char name[static PH_INTERFACE_MAX + 1])
+{
+	size_t n = strnlen(name, PH_INTERFACE_MAX + 1);
+
+	if (n == 0 || n > PH_INTERFACE_MAX || !strcmp(name, ".") || !strcmp(name, ".."))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (name[i] <= ' ' || name[i] > '~' || strchr("/:\"*\\", name[i]))
+			return false;
+	return true;
+}
+
+static bool family_is_valid(enum ph_family family)
+{
+	return family == PH_IPV4 || family == PH_IPV6;
+}
+
+static bool target_is_valid(const struct ph_target *t, enum ph_family family)
+{
+	switch (t->kind) {
+	case PH_TARGET_NONE:
+	case PH_TARGET_LOCAL:
+		return true;
+	case PH_TARGET_ADDRESS:
+		return t->address.family == family;
+	}
+	return false;
+}
+
+static bool peers_are_valid(const struct ph_plan_mapping *p)
+{
+	if (p->n_peers && !p->peers)
+		return false;
+	for (size_t i = 0; i < p->n_peers; i++)
+		if (!p->peers[i].port || !family_is_valid(p->peers[i].address.family))
+			return false;
+	return true;
+}
+
+static bool mapping_is_valid(const struct ph_plan_mapping *p)
+{
+	enum ph_family family = p->private_endpoint.address.family;
+
+	if (!name_is_valid(p->name) || (p->proto != PH_TCP && p->proto != PH_UDP))
+		return false;
+	if (!p->private_endpoint.port)
+		return true;
+	if (p->public_endpoint.port && p->public_endpoint.address.family != family)
+		return false;
+	return family_is_valid(family) && interface_is_valid(p->interface) &&
+	       target_is_valid(&p->target, family) && peers_are_valid(p);
+}
+
+bool ph_plan_is_open(const struct ph_plan_mapping *p)
+{
+	/* Where the target follows a public port that is not known, there is nothing to translate
+	 * to. */
+	return p->open && p->private_endpoint.port &&
+	       (p->target.kind == PH_TARGET_NONE || p->target.port || p->public_endpoint.port);
+}
+
+size_t ph_plan_put_interface(uint8_t *buf, size_t at, const char *name)
+{
+	memcpy(buf + at, name, strlen(name));
+	return at + IFNAME_OCTETS;
+}
+
+static size_t put_address(uint8_t *buf, size_t at, const struct ph_address *a)
+{
+	size_t n = ph_family_octets(a->family);
+
+	memcpy(buf + at, a->octets, n);
+	return at + n;
+}
+
+static size_t put_port(uint8_t *buf, size_t at, uint16_t port)
+{
+	buf[at] = (uint8_t)(port >> 8);
+	buf[at + 1] = (uint8_t)port;
+	return at + 4;
+}
+
+size_t ph_plan_put_socket(uint8_t *buf, size_t at, const struct ph_endpoint *e)
+{
+	at = put_address(buf, at, &e->address);
+	return put_port(buf, at, e->port);
+}
+
+size_t ph_plan_put_endpoint(uint8_t *buf, size_t at, enum ph_proto proto,
+			    const struct ph_endpoint *e)
+{
+	at = put_address(buf, at, &e->address);
+	buf[at] = (uint8_t)proto;
+	return put_port(buf, at + 4, e->port);
+}
+
+static int keys_insert(struct ph_plan_keys *k, const struct ph_plan_key *key)
+{
+	size_t low = 0, high = k->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = memcmp(k->keys[middle].octets, key->octets, sizeof(key->octets));
+
+		if (!order)
+			return 0;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (k->n == k->room) {
+		size_t room = k->room ? 2 * k->room : 16;
+		struct ph_plan_key *keys = reallocarray(k->keys, room, sizeof(*keys));
+
+		if (!keys)
+			return -ENOMEM;
+		k->keys = keys;
+		k->room = room;
+	}
+	memmove(&k->keys[low + 1], &k->keys[low], (k->n - low) * sizeof(*key));
+	k->keys[low] = *key;
+	k->n++;
+	return 0;
+}
+
+/*
+ * Puts the interface and the servers of p into the lists. Neighbours mostly have the same ones in
+ * the same order, so what the mapping before said at the same place is not looked up again.
+ */
+static int collect_keys(struct ph_plan_sorted *s, const struct ph_plan_mapping *p,
+			const struct ph_plan_mapping *before)
+{
+	enum ph_family family = p->private_endpoint.address.family;
+	bool alike = before && before->proto == p->proto &&
+		     before->private_endpoint.address.family == family;
+	int r;
+
+	if (!before || strcmp(before->interface, p->interface)) {
+		struct ph_plan_key key = {};
+
+		ph_plan_put_interface(key.octets, 0, p->interface);
+		r = keys_insert(&s->uplinks, &key);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < p->n_peers; i++) {
+		struct ph_plan_key key = {};
+
+		/* A server of the other family cannot be spoken to from this endpoint. */
+		if (p->peers[i].address.family != family)
+			continue;
+		if (alike && i < before->n_peers &&
+		    ph_endpoint_equal(&before->peers[i], &p->peers[i]))
+			continue;
+		ph_plan_put_endpoint(key.octets, 0, p->proto, &p->peers[i]);
+		r = keys_insert(family == PH_IPV4 ? &s->peers4 : &s->peers6, &key);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	struct ph_plan_entry *const *x = a, *const *y = b;
+
+	return strcmp((*x)->mapping->name, (*y)->mapping->name);
+}
+
+/* The order of the keys of inbound4 and inbound6. */
+static int compare_endpoints(const void *a, const void *b)
+{
+	struct ph_plan_entry *const *x = a, *const *y = b;
+	const struct ph_plan_mapping *p = (*x)->mapping, *q = (*y)->mapping;
+	int order = strcmp(p->interface, q->interface);
+
+	if (order)
+		return order;
+	if (p->private_endpoint.address.family != q->private_endpoint.address.family)
+		return p->private_endpoint.address.family < q->private_endpoint.address.family ? -1
+											       : 1;
+	order = memcmp(p->private_endpoint.address.octets, q->private_endpoint.address.octets,
+		       sizeof(p->private_endpoint.address.octets));
+	if (order)
+		return order;
+	if (p->proto != q->proto)
+		return p->proto < q->proto ? -1 : 1;
+	return (int)p->private_endpoint.port - (int)q->private_endpoint.port;
+}
+
+/* Sorts what is not in order already; false if two are the same. */
+static bool sort_distinct(struct ph_plan_entry **list, size_t n,
+			  int (*compare)(const void *, const void *))
+{
+	for (size_t i = 1; i < n; i++)
+		if (compare(&list[i - 1], &list[i]) >= 0) {
+			qsort(list, n, sizeof(*list), compare);
+			break;
+		}
+	for (size_t i = 1; i < n; i++)
+		if (!compare(&list[i - 1], &list[i]))
+			return false;
+	return true;
+}
+
+static int sort_mappings(struct ph_plan_sorted *s, const struct ph_plan_mapping *mappings, size_t n)
+{
+	const struct ph_plan_mapping *before = NULL;
+	int r;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct ph_plan_mapping *p = &mappings[i];
+
+		if (!mapping_is_valid(p))
+			return -EINVAL;
+		s->entries[i].mapping = p;
+		s->by_name[s->n_names++] = &s->entries[i];
+		s->text_octets += strlen(PH_CHAIN_INBOUND) + strlen(p->name) + 1;
+		if (!p->private_endpoint.port)
+			continue;
+		s->by_endpoint[s->n_endpoints++] = &s->entries[i];
+		if (ph_plan_is_open(p))
+			s->n_open++;
+		r = collect_keys(s, p, before);
+		if (r < 0)
+			return r;
+		before = p;
+	}
+	if (!sort_distinct(s->by_name, s->n_names, compare_names) ||
+	    !sort_distinct(s->by_endpoint, s->n_endpoints, compare_endpoints))
+		return -EINVAL;
+	return 0;
+}
+
+int ph_plan_sort(const struct ph_plan_options *options, const struct ph_plan_mapping *mappings,
+		 size_t n, struct ph_plan_sorted *ret_sorted)
+{
+	struct ph_plan_sorted s = {};
+	int r = -ENOMEM;
+
+	if (!options->mark || (options->mark & ~options->mask))
+		return -EINVAL;
+	/* One more than needed, because an allocation of nothing may be NULL. */
+	s.entries = calloc(n + 1, sizeof(*s.entries));
+	s.by_name = calloc(n + 1, sizeof(*s.by_name));
+	s.by_endpoint = calloc(n + 1, sizeof(*s.by_endpoint));
+	if (s.entries && s.by_name && s.by_endpoint)
+		r = sort_mappings(&s, mappings, n);
+	if (r < 0) {
+		ph_plan_sorted_done(&s);
+		return r;
+	}
+	*ret_sorted = s;
+	return 0;
+}
+
+void ph_plan_sorted_done(struct ph_plan_sorted *s)
+{
+	free(s->entries);
+	free(s->by_name);
+	free(s->by_endpoint);
+	free(s->uplinks.keys);
+	free(s->peers4.keys);
+	free(s->peers6.keys);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <pinhold/receiver.h>
+
+#define BACKOFF_FIRST_MS 1000u
+#define BACKOFF_LAST_MS  60000u
+
+static bool same(const struct ph_told *a, const struct ph_told *b)
+{
+	if (a->public_endpoint.port == 0 && b->public_endpoint.port == 0)
+		return true;
+	return ph_endpoint_equal(&a->public_endpoint, &b->public_endpoint) &&
+	       ph_endpoint_equal(&a->private_endpoint, &b->private_endpoint);
+}
+
+static enum ph_announce event_of(const struct ph_receiver *r)
+{
+	if (r->latest.public_endpoint.port == 0)
+		return PH_ANNOUNCE_DOWN;
+	return r->told.public_endpoint.port == 0 ? PH_ANNOUNCE_UP : PH_ANNOUNCE_CHANGE;
+}
+
+static bool owed(const struct ph_receiver *r)
+{
+	return !r->running && !same(&r->told, &r->latest) && (r->events & (1u << event_of(r)));
+}
+
+void ph_receiver_offer(struct ph_receiver *r, const struct ph_told *state)
+{
+	if (!same(&r->latest, state)) {
+		r->failures = 0;
+		r->retry_ms = 0;
+	}
+	r->latest = *state;
+}
+
+bool ph_receiver_next(struct ph_receiver *r, uint64_t now_ms, struct ph_delivery *ret_delivery)
+{
+	if (!owed(r) || r->retry_ms > now_ms)
+		return false;
+	r->running = true;
+	r->going = r->latest;
+	*ret_delivery = (struct ph_delivery){
+		.event = event_of(r),
+		.state = event_of(r) == PH_ANNOUNCE_DOWN ? r->told : r->latest,
+		.previous = r->told,
+	};
+	return true;
+}
+
+void ph_receiver_done(struct ph_receiver *r, bool success, uint64_t now_ms)
+{
+	r->running = false;
+	if (success) {
+		r->told = r->going;
+		r->failures = 0;
+		r->retry_ms = 0;
+	} else if (same(&r->going, &r->latest)) {
+		uint64_t wait = (uint64_t)BACKOFF_FIRST_MS << (r->failures < 6 ? r->failures : 6);
+
+		r->retry_ms = now_ms + (wait < BACKOFF_LAST_MS ? wait : BACKOFF_LAST_MS);
+		r->failures++;
+	}
+}
+
+uint64_t ph_receiver_deadline(const struct ph_receiver *r)
+{
+	return owed(r) ? r->retry_ms : UINT64_MAX;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "notes.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <pinhold/log.h>
+
+static const char *reason_of(const struct ph_action *a)
+{
+	if (a->reason)
+		return a->reason;
+	return a->error ? strerror(a->error) : "no reason known";
+}
+
+static const char *server_name(const struct mapping_run *run, const struct ph_action *a)
+{
+	const struct ph_server_list *list =
+		a->kind == PH_SERVER_STUN ? &run->config->stun : &run->config->keepalive;
+
+	return list->items[a->server_index].host;
+}
+
+static const char *holder_text(const struct ph_endpoint *local, enum ph_proto proto, char *buf,
+			       size_t size)
+{
+	char comm[17], user[64];
+	struct passwd *pw;
+	pid_t pid;
+	uid_t uid;
+
+	if (ph_port_holder(proto, local->port, &pid, &uid, comm) < 0) {
+		snprintf(buf, size, "another socket");
+	} else if (pid) {
+		snprintf(buf, size, "%s (pid %d)", comm, (int)pid);
+	} else {
+		pw = getpwuid(uid);
+		snprintf(user, sizeof(user), "%s", pw ? pw->pw_name : "unknown");
+		snprintf(buf, size, "a process of the user %s (%u)", user, (unsigned)uid);
+	}
+	return buf;
+}
+
+/* Some notes are about no endpoint at all. */
+static const char *endpoint_text(const struct ph_endpoint *e, char buf[static PH_ENDPOINT_STRLEN])
+{
+	return e->port ? ph_endpoint_format(e, buf) : strcpy(buf, "none");
+}
+
+void note_log(const struct mapping_run *run, const struct ph_action *a)
+{
+	const char *name = run->config->core.name;
+	char server[PH_ENDPOINT_STRLEN], other[PH_ENDPOINT_STRLEN], holder[128];
+
+	endpoint_text(&a->server, server);
+	switch (a->note) {
+	case PH_NOTE_HOLDER_OPEN:
+		ph_info("holder open mapping=%s server=%s", name, server);
+		break;
+	case PH_NOTE_HOLDER_LOST:
+		ph_info("holder lost mapping=%s server=%s: %s", name, server, reason_of(a));
+		break;
+	case PH_NOTE_PROBE_FAILED:
+		ph_warning("probe failed mapping=%s server=%s: %s", name, server, reason_of(a));
+		break;
+	case PH_NOTE_RESOLVE_FAILED:
+		ph_warning("look-up failed mapping=%s server=%s: %s", name, server_name(run, a),
+			   uv_strerror(a->error));
+		break;
+	case PH_NOTE_ONE_HOLDER:
+		ph_warning(
+			"one holder only mapping=%s server=%s: there is no keep-alive server at another address; give one more",
+			name, server);
+		break;
+	case PH_NOTE_UNCONFIRMED:
+		ph_info("endpoint in doubt mapping=%s server=%s says=%s: asking another server",
+			name, server, endpoint_text(&a->public_endpoint, other));
+		break;
+	case PH_NOTE_DEPENDENT:
+		ph_warning(
+			"servers disagree mapping=%s server=%s says=%s: this NAT's mapping is not endpoint-independent (symmetric NAT), so nobody outside can use the port",
+			name, server, endpoint_text(&a->public_endpoint, other));
+		break;
+	case PH_NOTE_BIND_NEXT:
+		ph_warning("bind port taken mapping=%s next=%u: %s", name, a->local.port,
+			   strerror(a->error));
+		break;
+	case PH_NOTE_BIND_TAKEN:
+		ph_warning("bind port taken mapping=%s port=%u holder=\"%s\": %s; trying again",
+			   name, a->local.port,
+			   holder_text(&a->local, run->config->core.proto, holder, sizeof(holder)),
+			   strerror(a->error));
+		break;
+	case PH_NOTE_LOST:
+		ph_warning("lost mapping=%s: no holder, and no STUN server answers; trying on",
+			   name);
+		break;
+	}
+}
+
+void note_announce(const struct mapping_run *run, const struct ph_action *a)
+{
+	static const char *const names[] = { "up", "change", "down" };
+	const struct ph_mapping_config *core = &run->config->core;
+	char public[PH_ENDPOINT_STRLEN], private[PH_ENDPOINT_STRLEN], target[PH_ENDPOINT_STRLEN];
+
+	ph_info("%s mapping=%s protocol=%s public=%s private=%s target=%s", names[a->announce],
+		core->name, ph_proto_name(core->proto),
+		ph_endpoint_format(&a->public_endpoint, public),
+		ph_endpoint_format(&a->local, private),
+		target_format(&core->target, a->public_endpoint.port, target));
+}
+
+void note_links(const struct mapping_run *run)
+{
+	const struct ph_config_mapping *config = run->config;
+	const char *name = config->core.name;
+	char text[PH_ADDRESS_STRLEN];
+
+	switch (run->links.answer) {
+	case PH_LINKS_FOUND:
+		ph_info("address mapping=%s interface=%s address=%s", name, run->links.name,
+			ph_address_format(&run->links.address, text));
+		break;
+	case PH_LINKS_NO_INTERFACE:
+		ph_warning("no interface mapping=%s interface=%s: %s; waiting for it", name,
+			   config->interface,
+			   strcmp(config->interface, "auto") ? "not there"
+							     : "there is no default route");
+		break;
+	case PH_LINKS_DOWN:
+		ph_warning("interface down mapping=%s interface=%s: waiting for it", name,
+			   run->links.name);
+		break;
+	case PH_LINKS_NO_ADDRESS:
+		ph_warning(
+			"no address mapping=%s interface=%s: it has no usable IPv%d address; waiting for one",
+			name, run->links.name, (int)config->core.family);
+		break;
+	}
+}
+
+bool note_interface_missing(const struct mapping_run *run)
+{
+	const char *interface = run->config->interface;
+	struct ph_address address;
+
+	if (run->links.answer != PH_LINKS_NO_INTERFACE || strcmp(interface, "auto") == 0)
+		return false;
+	if (ph_address_parse(interface, &address) == 0)
+		ph_error("-i: no interface has the address %s; `ip address` lists them", interface);
+	else
+		ph_error("-i: there is no interface %s; `ip link` lists them", interface);
+	return true;
+}
+
+void note_bind_refused(const struct ph_mapping_config *core, int error)
+{
+	struct ph_endpoint local = { .port = core->bind_first };
+	char holder[128];
+
+	if (error == -EACCES)
+		ph_error(
+			"-b: port %u: ports below 1024 need CAP_NET_BIND_SERVICE; run as root, or choose a higher one",
+			local.port);
+	else if (error != -EADDRINUSE)
+		ph_error("-b: port %u: %s", local.port, strerror(-error));
+	else if (core->bind_first != core->bind_last)
+		ph_error("-b: every port from %u to %u is taken; the first by %s", core->bind_first,
+			 core->bind_last, holder_text(&local, core->proto, holder, sizeof(holder)));
+	else
+		ph_error("-b: port %u (%s) is held by %s; stop it, or choose another bind port",
+			 local.port, ph_proto_name(core->proto),
+			 holder_text(&local, core->proto, holder, sizeof(holder)));
+}
+
+void note_table_failed(struct ph_nft *nft, int error, bool retried)
+{
+	const char *object = "", *again = retried ? "; trying again" : "";
+	char comm[17];
+	pid_t pid;
+
+	ph_nft_last_error(nft, &object);
+	if (error == -EPERM && ph_nft_owner(nft, &pid, comm) == 0)
+		ph_error("table inet pinhold belongs to %s (pid %d): stop that one first%s",
+			 *comm ? comm : "another process", (int)pid, again);
+	else if (error == -EPERM)
+		ph_error("table inet pinhold: not permitted; run as root, or with CAP_NET_ADMIN%s",
+			 again);
+	else if (error == -EOPNOTSUPP || error == -ENOENT)
+		ph_error(
+			"table inet pinhold: %s (%s); the kernel needs nf_tables with NAT (module nft_nat, OpenWrt: kmod-nft-nat)%s",
+			strerror(-error), object && *object ? object : "table", again);
+	else
+		ph_error("table inet pinhold: %s (%s)%s", strerror(-error),
+			 object && *object ? object : "table", again);
+}

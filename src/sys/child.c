@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <pinhold/child.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_OCTETS   400 /* of output in one log line */
+#define KILL_AFTER_MS 1000
+#define DRAIN_ROUNDS  128 /* of 1 KiB: twice a pipe's capacity (pipe(7)) */
+
+struct ph_child {
+	uv_process_t process;
+	uv_pipe_t output;
+	uv_timer_t timer;
+	unsigned handles; /* not closed yet */
+	bool exited;
+	bool timed_out;
+	const struct ph_child_events *events;
+	void *data;
+	size_t fill;
+	char line[LINE_OCTETS];
+	char buffer[1024];
+};
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct ph_child *c = handle->data;
+
+	if (--c->handles == 0)
+		free(c);
+}
+
+static void close_handle(uv_handle_t *handle)
+{
+	if (!uv_is_closing(handle))
+		uv_close(handle, on_handle_closed);
+}
+
+/* While the leader has not been reaped its process ID, and so the group's, cannot be anybody
+ * else's. */
+static void signal_group(const struct ph_child *c, int sig)
+{
+	if (!c->exited && c->process.pid > 0)
+		kill(-c->process.pid, sig);
+}
+
+static void flush_line(struct ph_child *c)
+{
+	char text[4 * LINE_OCTETS + 1];
+	size_t n = 0;
+
+	if (c->fill == 0)
+		return;
+	for (size_t i = 0; i < c->fill; i++) {
+		unsigned char octet = (unsigned char)c->line[i];
+
+		/* UTF-8 passes; control characters could forge or colour log lines. */
+		if (octet == '\t' || (octet >= 0x20 && octet != 0x7f))
+			text[n++] = (char)octet;
+		else
+			n += (size_t)snprintf(text + n, 5, "\\x%02x", octet);
+	}
+	text[n] = '\0';
+	c->fill = 0;
+	c->events->line(c->data, text);
+}
+
+static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	struct ph_child *c = handle->data;
+
+	(void)suggested;
+	*buf = uv_buf_init(c->buffer, sizeof(c->buffer));
+}
+
+static void on_output(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct ph_child *c = stream->data;
+
+	if (n < 0) {
+		flush_line(c);
+		close_handle((uv_handle_t *)&c->output);
+		return;
+	}
+	for (ssize_t i = 0; i < n; i++) {
+		if (buf->base[i] == '\n') {
+			flush_line(c);
+			continue;
+		}
+		if (c->fill == sizeof(c->line))
+			flush_line(c);
+		c->line[c->fill++] = buf->base[i];
+	}
+}
+
+static void on_kill(uv_timer_t *timer)
+{
+	struct ph_child *c = timer->data;
+
+	signal_group(c, SIGKILL);
+}
+
+static void on_limit(uv_timer_t *timer)
+{
+	struct ph_child *c = timer->data;
+
+	c->timed_out = true;
+	signal_group(c, SIGTERM);
+	uv_timer_start(&c->timer, on_kill, KILL_AFTER_MS, 0);
+}
+
+/* What the child wrote before it ended is in the pipe: it is told before the end is. */
+static void drain(struct ph_child *c)
+{
+	unsigned rounds = DRAIN_ROUNDS;
+	uv_os_fd_t fd;
+	ssize_t n;
+
+	if (uv_fileno((uv_handle_t *)&c->output, &fd) < 0)
+		return;
+	while (rounds-- > 0 && (n = read(fd, c->buffer, sizeof(c->buffer))) > 0) {
+		uv_buf_t buf = uv_buf_init(c->buffer, (unsigned)n);
+
+		on_output((uv_stream_t *)&c->output, n, &buf);
+	}
+	flush_line(c);
+}
+
+static void on_ended(uv_process_t *process, int64_t status, int term_signal)
+{
+	struct ph_child *c = process->data;
+	struct ph_child_result result = {
+		.timed_out = c->timed_out,
+		.status = (int)status,
+		.signal = term_signal,
+	};
+
+	/* libuv has just reaped the leader; what is left of a group that had to be ended goes now,
+	 * at once, before the number could be given to anybody else. */
+	if (c->timed_out)
+		kill(-process->pid, SIGKILL);
+	c->exited = true;
+	close_handle((uv_handle_t *)&c->process);
+	close_handle((uv_handle_t *)&c->timer);
+	if (!uv_is_closing((uv_handle_t *)&c->output)) {
+		drain(c);
+		close_handle((uv_handle_t *)&c->output);
+	}
+	c->events->done(c->data, &result);
+}
+
+int ph_child_start(uv_loop_t *loop, char *const argv[], char *const env[], unsigned limit_ms,
+		   const struct ph_child_events *events, void *data, struct ph_child **ret_child)
+{
+	struct ph_child *c = calloc(1, sizeof(*c));
+	uv_stdio_container_t stdio[3];
+	uv_process_options_t options = { 0 };
+	int fds[2], r;
+
+	if (!c)
+		return -ENOMEM;
+	r = uv_pipe(fds, UV_NONBLOCK_PIPE, 0);
+	if (r < 0) {
+		free(c);
+		return r;
+	}
+	c->events = events;
+	c->data = data;
+	c->process.data = c->output.data = c->timer.data = c;
+	uv_pipe_init(loop, &c->output, 0);
+	uv_timer_init(loop, &c->timer);
+	c->handles = 3;
+	uv_pipe_open(&c->output, fds[0]);
+	stdio[0].flags = UV_IGNORE;
+	stdio[1].flags = stdio[2].flags = UV_INHERIT_FD;
+	stdio[1].data.fd = stdio[2].data.fd = fds[1];
+	options.file = argv[0];
+	options.args = (char **)(uintptr_t)argv;
+	options.env = (char **)(uintptr_t)env;
+	options.stdio = stdio;
+	options.stdio_count = 3;
+	options.flags = UV_PROCESS_DETACHED; /* a session and process group of its own */
+	options.exit_cb = on_ended;
+	r = uv_spawn(loop, &c->process, &options);
+	close(fds[1]);
+	if (r < 0) {
+		/* libuv has initialised the handle even though nothing runs. */
+		close_handle((uv_handle_t *)&c->process);
+		close_handle((uv_handle_t *)&c->output);
+		close_handle((uv_handle_t *)&c->timer);
+		return r;
+	}
+	uv_read_start((uv_stream_t *)&c->output, on_allocate, on_output);
+	uv_timer_start(&c->timer, on_limit, limit_ms, 0);
+	*ret_child = c;
+	return 0;
+}
+
+void ph_child_kill(struct ph_child *child)
+{
+	if (!child)
+		return;
+	child->timed_out = true;
+	signal_group(child, SIGKILL);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <pinhold/socket.h>
+
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <pinhold/sockaddr.h>
+
+#define READ_SIZE 4096
+
+/* How long a holder's data or probes may stay unacknowledged beyond `detect` (findings.md: this
+ * overrides TCP_KEEPCNT, and one lost probe must not kill a holder). */
+#define USER_TIMEOUT_EXTRA_MS 3000u
+
+struct ph_socket {
+	uv_poll_t poll; /* first: the handle is the object */
+	int fd;
+	bool connected;
+	enum ph_proto proto;
+	struct ph_endpoint remote;
+	const struct ph_socket_events *events;
+	void *data;
+};
+
+static int set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+static int watch(int fd, uint32_t detect_ms)
+{
+	int seconds = (int)((detect_ms + 999) / 1000);
+	int r;
+
+	if ((r = set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1)) < 0 ||
+	    (r = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds)) < 0 ||
+	    (r = set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 1)) < 0)
+		return r;
+	return set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(detect_ms + USER_TIMEOUT_EXTRA_MS));
+}
+
+/* A socket bound to interface and local address, with the reuse that lets several share the bind
+ * port. */
+static int bound(enum ph_proto proto, const char *interface, const struct ph_endpoint *local,
+		 int *ret_fd)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = ph_endpoint_to_sockaddr(local, &ss);
+	int type = proto == PH_TCP ? SOCK_STREAM : SOCK_DGRAM;
+	int fd = socket(ss.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if ((r = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1)) < 0 ||
+	    (r = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1)) < 0)
+		goto fail;
+	if (interface && *interface &&
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) <
+		    0) {
+		r = -errno;
+		goto fail;
+	}
+	if (bind(fd, (const struct sockaddr *)&ss, len) < 0) {
+		r = -errno;
+		goto fail;
+	}
+	*ret_fd = fd;
+	return 0;
+fail:
+	close(fd);
+	return r;
+}
+
+int ph_socket_try_bind(enum ph_proto proto, const char *interface, const struct ph_endpoint *local)
+{
+	int fd = -1;
+	int r = bound(proto, interface, local, &fd);
+
+	if (r == 0)
+		close(fd);
+	return r;
+}
+
+static void free_socket(uv_handle_t *handle)
+{
+	struct ph_socket *s = handle->data;
+
+	free(s);
+}
+
+void ph_socket_close(struct ph_socket *s)
+{
+	struct linger abort = { .l_onoff = 1, .l_linger = 0 };
+
+	if (!s)
+		return;
+	if (s->proto == PH_TCP)
+		setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
+	uv_close((uv_handle_t *)&s->poll, free_socket);
+	close(s->fd);
+	s->fd = -1;
+}
+
+static void fail(struct ph_socket *s, int error)
+{
+	const struct ph_socket_events *events = s->events;
+	void *data = s->data;
+
+	ph_socket_close(s);
+	events->closed(data, error);
+}
+
+static void on_ready(uv_poll_t *poll, int status, int ready);
+
+static void on_connected(struct ph_socket *s)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		error = errno;
+	if (error == 0)
+		error = -uv_poll_start(&s->poll, UV_READABLE, on_ready);
+	if (error) {
+		fail(s, error);
+		return;
+	}
+	s->connected = true;
+	s->events->connected(s->data);
+}
+
+static void on_readable(struct ph_socket *s)
+{
+	uint8_t buf[READ_SIZE];
+	struct sockaddr_storage ss = { 0 };
+	socklen_t len = sizeof(ss);
+	struct ph_endpoint from = s->remote;
+	ssize_t n = recvfrom(s->fd, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&ss, &len);
+
+	if (n < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			fail(s, errno);
+		return;
+	}
+	if (s->proto == PH_TCP && n == 0) {
+		fail(s, 0);
+		return;
+	}
+	/* Datagrams that came before connect(2) narrowed the socket are in the queue: the source
+	 * counts. */
+	if (s->proto == PH_UDP &&
+	    ph_endpoint_from_sockaddr((const struct sockaddr *)&ss, &from) < 0)
+		return;
+	s->events->bytes(s->data, &from, buf, (size_t)n);
+}
+
+static void on_ready(uv_poll_t *poll, int status, int ready)
+{
+	struct ph_socket *s = poll->data;
+
+	(void)ready;
+	/* EPOLLERR comes as an error here; the socket itself knows which. */
+	if (status < 0 && s->connected) {
+		int error = 0;
+		socklen_t len = sizeof(error);
+
+		getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+		fail(s, error ? error : -status);
+	} else if (!s->connected) {
+		on_connected(s);
+	} else {
+		on_readable(s);
+	}
+}
+
+int ph_socket_open(uv_loop_t *loop, const struct ph_socket_options *options,
+		   const struct ph_socket_events *events, void *data, struct ph_socket **ret_socket)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = ph_endpoint_to_sockaddr(&options->remote, &ss);
+	struct ph_socket *s;
+	int fd = -1, r;
+
+	r = bound(options->proto, options->interface, &options->local, &fd);
+	if (r < 0)
+		return r;
+	if (options->fwmark && (r = set_int(fd, SOL_SOCKET, SO_MARK, (int)options->fwmark)) < 0)
+		goto fail;
+	if (options->proto == PH_TCP && options->detect_ms &&
+	    (r = watch(fd, options->detect_ms)) < 0)
+		goto fail;
+	if (connect(fd, (const struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS) {
+		r = -errno;
+		goto fail;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		r = -ENOMEM;
+		goto fail;
+	}
+	*s = (struct ph_socket){
+		.fd = fd,
+		.proto = options->proto,
+		.remote = options->remote,
+		.events = events,
+		.data = data,
+	};
+	r = uv_poll_init(loop, &s->poll, fd);
+	if (r < 0) {
+		free(s);
+		goto fail;
+	}
+	s->poll.data = s;
+	r = uv_poll_start(&s->poll, UV_WRITABLE, on_ready);
+	if (r < 0) {
+		ph_socket_close(s);
+		return r;
+	}
+	*ret_socket = s;
+	return 0;
+fail:
+	close(fd);
+	return r;
+}
+
+void ph_socket_send(struct ph_socket *s, const uint8_t *buf, size_t len)
+{
+	/* A short write can only happen on a peer that stopped reading; shutting down makes it
+	 * visible. */
+	ssize_t n = send(s->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (s->proto == PH_TCP && n != (ssize_t)len)
+		shutdown(s->fd, SHUT_RDWR);
+}

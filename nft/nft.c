@@ -25,7 +25,6 @@
 #include <pinhold/nft.h>
 
 #include "batch.h"
-#include "owner.h"
 
 #define ANSWER_TIMEOUT_MS 5000
 #define ANSWER_OCTETS     8192 /* an acknowledgement without the message it is about takes 36 */
@@ -387,7 +386,7 @@ int ph_nft_remove(struct ph_nft *nft)
 }
 
 /* The netlink port that owns the table `inet pinhold`. 0, -ENOENT (no table, or nobody's), -errno. */
-static int query_owner(struct ph_nft *nft, uint32_t *ret_portid)
+int ph_nft_owner(struct ph_nft *nft, uint32_t *ret_port_id)
 {
 	char buf[ANSWER_OCTETS] __attribute__((aligned(MNL_ALIGNTO)));
 	int64_t deadline = now_ms() + ANSWER_TIMEOUT_MS;
@@ -423,22 +422,12 @@ static int query_owner(struct ph_nft *nft, uint32_t *ret_portid)
 		} else if (!nftnl_table_is_set(t, NFTNL_TABLE_OWNER)) {
 			r = -ENOENT;
 		} else {
-			*ret_portid = nftnl_table_get_u32(t, NFTNL_TABLE_OWNER);
+			*ret_port_id = nftnl_table_get_u32(t, NFTNL_TABLE_OWNER);
 			break;
 		}
 	}
 out:
 	if (t)
 		nftnl_table_free(t);
-	return r;
-}
-
-int ph_nft_owner(struct ph_nft *nft, pid_t *ret_pid, char ret_comm[static 17])
-{
-	uint32_t portid;
-	int r = query_owner(nft, &portid);
-
-	if (r == 0)
-		ph_owner_of_port(portid, ret_pid, ret_comm);
 	return r;
 }

@@ -136,7 +136,7 @@ static void print_set(const struct ph_set *set, FILE *out)
 {
 	const struct ph_set_def *def = set->def;
 
-	fprintf(out, "\n\t%s %s {\n\t\ttype ", def->kind == PH_SET_PLAIN ? "set" : "map", def->name);
+	fprintf(out, "\t%s %s {\n\t\ttype ", def->kind == PH_SET_PLAIN ? "set" : "map", def->name);
 	print_types(def->key, def->n_key, out);
 	if (def->kind != PH_SET_PLAIN)
 		fputs(" : ", out);
@@ -234,7 +234,7 @@ static void print_hook(const struct ph_chain *chain, FILE *out)
 
 static void print_chain(const struct ph_chain *chain, FILE *out)
 {
-	fprintf(out, "\n\tchain %s {\n", chain->name);
+	fprintf(out, "\tchain %s {\n", chain->name);
 	if (chain->hook != PH_HOOK_NONE)
 		print_hook(chain, out);
 	for (size_t i = 0; i < chain->n_rules; i++)
@@ -242,17 +242,32 @@ static void print_chain(const struct ph_chain *chain, FILE *out)
 	fputs("\t}\n", out);
 }
 
+/* Puts an empty line between the parts of the table. */
+static void separate(bool *first, FILE *out)
+{
+	if (!*first)
+		fputc('\n', out);
+	*first = false;
+}
+
 int ph_nft_print(const struct ph_table *table, FILE *out)
 {
+	bool first = true;
+
 	errno = 0;
 	fputs("table inet " PH_TABLE_NAME " {\n", out);
-	for (size_t i = 0; i < table->n_counters; i++)
-		fprintf(out, "%s\tcounter %s {\n\t\tpackets 0 bytes 0\n\t}\n", i ? "\n" : "",
-			table->counters[i]);
-	for (size_t i = 0; i < table->n_sets; i++)
+	for (size_t i = 0; i < table->n_counters; i++) {
+		separate(&first, out);
+		fprintf(out, "\tcounter %s {\n\t\tpackets 0 bytes 0\n\t}\n", table->counters[i]);
+	}
+	for (size_t i = 0; i < table->n_sets; i++) {
+		separate(&first, out);
 		print_set(&table->sets[i], out);
-	for (size_t i = 0; i < table->n_chains; i++)
+	}
+	for (size_t i = 0; i < table->n_chains; i++) {
+		separate(&first, out);
 		print_chain(&table->chains[i], out);
+	}
 	fputs("}\n", out);
 	if (fflush(out) != 0 || ferror(out))
 		return errno ? -errno : -EIO;

@@ -29,6 +29,7 @@
 
 struct queued {
 	struct mapping_run *run;
+	unsigned serial; /* of the flow that a CLOSED is about */
 	struct ph_event event;
 	struct ph_address address;
 };
@@ -138,6 +139,7 @@ static void open_flow(struct mapping_run *run, const struct ph_action *a)
 	};
 	int r;
 
+	f->serial++;
 	ph_mapping_want(run->machine, &want);
 	options.interface = want.interface;
 	r = ph_socket_open(&run->daemon->loop, &options, &events, f, &f->socket);
@@ -146,6 +148,7 @@ static void open_flow(struct mapping_run *run, const struct ph_action *a)
 
 		q->event.flow = a->flow;
 		q->event.error = -r;
+		q->serial = f->serial;
 	}
 }
 
@@ -222,6 +225,7 @@ static void carry_out(struct mapping_run *run, const struct ph_action *a)
 	case PH_ACTION_CLOSE:
 		ph_socket_close(run->flows[a->flow].socket);
 		run->flows[a->flow].socket = NULL;
+		run->flows[a->flow].serial++;
 		break;
 	case PH_ACTION_ANNOUNCE:
 		announce(run, a);
@@ -253,10 +257,10 @@ static void set_timer(struct mapping_run *run)
 		uv_timer_start(&run->timer, on_deadline, at > now ? at - now : 0, 0);
 }
 
-/* Whether a queued end of a flow is still about the flow that the machine has. */
+/* Whether a queued end is of a flow that the machine has given up since. */
 static bool stale(const struct queued *q)
 {
-	return q->event.type == PH_EVENT_CLOSED && q->run->flows[q->event.flow].socket;
+	return q->event.type == PH_EVENT_CLOSED && q->serial != q->run->flows[q->event.flow].serial;
 }
 
 void ph_daemon_feed(struct mapping_run *run, const struct ph_event *event)

@@ -19,6 +19,7 @@ struct mapping_run;
 struct flow_run {
 	struct mapping_run *run;
 	unsigned index;
+	unsigned serial; /* of what was opened and closed here */
 	struct ph_socket *socket;
 };
 

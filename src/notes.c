@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <pinhold/log.h>
+#include <pinhold/socket_owner.h>
 
 static const char *reason_of(const struct ph_action *a)
 {
@@ -26,19 +27,17 @@ static const char *server_name(const struct mapping_run *run, const struct ph_ac
 static const char *holder_text(const struct ph_endpoint *local, enum ph_proto proto, char *buf,
 			       size_t size)
 {
-	char comm[17], user[64];
-	struct passwd *pw;
-	pid_t pid;
-	uid_t uid;
+	struct ph_socket_owner owner;
+	const struct passwd *pw;
 
-	if (ph_port_holder(proto, local->port, &pid, &uid, comm) < 0) {
+	if (ph_owner_of_port(proto, local->port, &owner) < 0) {
 		snprintf(buf, size, "another socket");
-	} else if (pid) {
-		snprintf(buf, size, "%s (pid %d)", comm, (int)pid);
+	} else if (owner.pid) {
+		snprintf(buf, size, "%s (pid %d)", owner.comm, (int)owner.pid);
 	} else {
-		pw = getpwuid(uid);
-		snprintf(user, sizeof(user), "%s", pw ? pw->pw_name : "unknown");
-		snprintf(buf, size, "a process of the user %s (%u)", user, (unsigned)uid);
+		pw = getpwuid(owner.uid);
+		snprintf(buf, size, "a process of the user %.64s (%u)",
+			 pw ? pw->pw_name : "unknown", (unsigned)owner.uid);
 	}
 	return buf;
 }
@@ -176,24 +175,33 @@ void note_bind_refused(const struct ph_mapping_config *core, int error)
 			 holder_text(&local, core->proto, holder, sizeof(holder)));
 }
 
-void note_table_failed(struct ph_nft *nft, int error, bool retried)
+static void note_not_permitted(struct ph_nft *nft, const char *again)
 {
-	const char *object = "", *again = retried ? "; trying again" : "";
-	char comm[17];
-	pid_t pid;
+	struct ph_socket_owner owner = { 0 };
+	uint32_t port_id;
 
-	ph_nft_last_error(nft, &object);
-	if (error == -EPERM && ph_nft_owner(nft, &pid, comm) == 0)
-		ph_error("table inet pinhold belongs to %s (pid %d): stop that one first%s",
-			 *comm ? comm : "another process", (int)pid, again);
-	else if (error == -EPERM)
+	if (ph_nft_owner(nft, &port_id) < 0)
 		ph_error("table inet pinhold: not permitted; run as root, or with CAP_NET_ADMIN%s",
 			 again);
-	else if (error == -EOPNOTSUPP || error == -ENOENT)
-		ph_error(
-			"table inet pinhold: %s (%s); the kernel needs nf_tables with NAT (module nft_nat, OpenWrt: kmod-nft-nat)%s",
-			strerror(-error), object && *object ? object : "table", again);
+	else if (ph_owner_of_netlink(port_id, &owner) < 0 || owner.pid == 0)
+		ph_error("table inet pinhold belongs to another process: stop that one first%s",
+			 again);
 	else
-		ph_error("table inet pinhold: %s (%s)%s", strerror(-error),
-			 object && *object ? object : "table", again);
+		ph_error("table inet pinhold belongs to %s (pid %d): stop that one first%s",
+			 owner.comm, (int)owner.pid, again);
+}
+
+void note_table_failed(struct ph_nft *nft, int error, bool retried)
+{
+	const char *object = "", *again = retried ? "; trying again" : "", *hint = "";
+
+	ph_nft_last_error(nft, &object);
+	if (error == -EPERM) {
+		note_not_permitted(nft, again);
+		return;
+	}
+	if (error == -EOPNOTSUPP || error == -ENOENT)
+		hint = "; the kernel needs nf_tables with NAT (module nft_nat, OpenWrt: kmod-nft-nat)";
+	ph_error("table inet pinhold: %s: %s%s%s", *object ? object : "table", strerror(-error),
+		 hint, again);
 }

@@ -5,7 +5,6 @@
  * time. */
 
 #include <stdio.h>
-#include <sys/types.h>
 
 #include <pinhold/plan.h>
 
@@ -41,10 +40,11 @@ int ph_nft_last_error(const struct ph_nft *nft,
 		      const char **ret_object); /* what the kernel complained of */
 
 /*
- * The process that owns a foreign table `inet pinhold`. *ret_pid is 0 where /proc does not tell,
- * *ret_comm empty. 0, -ENOENT (no such table, or no owner), -errno.
+ * The netlink port ID of the socket that owns the kernel's table `inet pinhold`;
+ * ph_owner_of_netlink() tells whose that is. 0, -ENOENT (no such table, or one without an owner),
+ * -errno.
  */
-int ph_nft_owner(struct ph_nft *nft, pid_t *ret_pid, char ret_comm[static 17]);
+int ph_nft_owner(struct ph_nft *nft, uint32_t *ret_port_id);
 
 /* The same table in nft's syntax, loadable by `nft -f`, without the owner flag. 0 or -errno of the
  * stream. */

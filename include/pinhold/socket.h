@@ -7,7 +7,6 @@
  * ph_socket_open().
  */
 
-#include <sys/types.h>
 #include <uv.h>
 
 #include <pinhold/endpoint.h>
@@ -49,10 +48,3 @@ void ph_socket_close(struct ph_socket *s);
 
 /* Whether local could be bound by a flow: 0, or what bind(2) says, negative. */
 int ph_socket_try_bind(enum ph_proto proto, const char *interface, const struct ph_endpoint *local);
-
-/*
- * Who holds a local port: the process where /proc tells, or else only the user. *ret_pid 0: not
- * known. 0, -ENOENT (nobody is seen), -errno.
- */
-int ph_port_holder(enum ph_proto proto, uint16_t port, pid_t *ret_pid, uid_t *ret_uid,
-		   char ret_comm[static 17]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The steps of a difference to the messages of one nf_tables transaction. The batch is one growing buffer:
- * nothing is ever sent before all of it is there.
+ * The steps of a difference to the messages of one nf_tables transaction. The batch is one growing
+ * buffer: nothing is ever sent before all of it is there.
  */
 
 #include <assert.h>
@@ -28,20 +28,20 @@
 #define MESSAGE_ROOM 8192
 
 /*
- * Elements in one message. They lie in one attribute, whose length is 16 bits wide; an element takes at
- * most 160 octets (an IPv6 key, a verdict, a chain's name, and their headers).
+ * Elements in one message. They lie in one attribute, whose length is 16 bits wide; an element
+ * takes at most 160 octets (an IPv6 key, a verdict, a chain's name, and their headers).
  */
 #define ELEMENTS_MAX  256
 #define ELEMENTS_ROOM (ELEMENTS_MAX * 160 + MESSAGE_ROOM)
 
 #define TYPE_BITS 6 /* of each type in a concatenation's; nft: datatype.h */
 
-#define DEFINE_CLEANUP(type)                                                                       \
-	static void type##_cleanup(struct type **p)                                                \
-	{                                                                                          \
-		if (*p)                                                                            \
-			type##_free(*p);                                                           \
-	}                                                                                          \
+#define DEFINE_CLEANUP(type)                        \
+	static void type##_cleanup(struct type **p) \
+	{                                           \
+		if (*p)                             \
+			type##_free(*p);            \
+	}                                           \
 	struct type
 DEFINE_CLEANUP(nftnl_table);
 DEFINE_CLEANUP(nftnl_chain);
@@ -245,9 +245,9 @@ static int put_byte_orders(struct nftnl_set *s, const struct ph_set_def *def)
 	    !nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_DATABYTEORDER, 0))
 		return -ENOMEM;
 	return nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(udata),
-				  nftnl_udata_buf_len(udata)) < 0 ?
-		       -ENOMEM :
-		       0;
+				  nftnl_udata_buf_len(udata)) < 0
+		       ? -ENOMEM
+		       : 0;
 }
 
 static struct nftnl_set *named_set(const struct ph_set_def *def)
@@ -291,7 +291,8 @@ static int put_set(struct ph_batch *b, uint16_t type, uint16_t flags, const stru
 	if (!s)
 		return -ENOMEM;
 	/* The kernel wants an identity that is unique within the transaction. */
-	if (type == NFT_MSG_NEWSET && (!define_set(s, def, b->next_seq) || put_byte_orders(s, def) < 0))
+	if (type == NFT_MSG_NEWSET &&
+	    (!define_set(s, def, b->next_seq) || put_byte_orders(s, def) < 0))
 		return -ENOMEM;
 	nlh = open_message(b, type, flags, MESSAGE_ROOM, ON_SET, def->name);
 	if (!nlh)
@@ -301,8 +302,8 @@ static int put_set(struct ph_batch *b, uint16_t type, uint16_t flags, const stru
 	return 0;
 }
 
-static int add_element(struct nftnl_set *s, const struct ph_set_def *def, const struct ph_element *e,
-		       bool with_data)
+static int add_element(struct nftnl_set *s, const struct ph_set_def *def,
+		       const struct ph_element *e, bool with_data)
 {
 	auto_free(nftnl_set_elem) elem = nftnl_set_elem_alloc();
 	int32_t verdict = NFT_GOTO;
@@ -337,7 +338,8 @@ static int put_elements(struct ph_batch *b, const struct ph_op *ops, size_t n)
 		if (add_element(s, def, ops[i].element, add) < 0)
 			return -ENOMEM;
 	nlh = open_message(b, add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
-			   add ? NLM_F_CREATE | NLM_F_EXCL : 0, ELEMENTS_ROOM, ON_ELEMENT, def->name);
+			   add ? NLM_F_CREATE | NLM_F_EXCL : 0, ELEMENTS_ROOM, ON_ELEMENT,
+			   def->name);
 	if (!nlh)
 		return -ENOMEM;
 	nftnl_set_elems_nlmsg_build_payload(nlh, s);
@@ -347,7 +349,8 @@ static int put_elements(struct ph_batch *b, const struct ph_op *ops, size_t n)
 
 static bool hook_chain(struct nftnl_chain *c, const struct ph_chain *chain)
 {
-	uint32_t hook = chain->hook == PH_HOOK_PREROUTING ? NF_INET_PRE_ROUTING : NF_INET_POST_ROUTING;
+	uint32_t hook =
+		chain->hook == PH_HOOK_PREROUTING ? NF_INET_PRE_ROUTING : NF_INET_POST_ROUTING;
 
 	return nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "nat") == 0 &&
 	       nftnl_chain_set_data(c, NFTNL_CHAIN_HOOKNUM, &hook, sizeof(hook)) == 0 &&
@@ -355,7 +358,8 @@ static bool hook_chain(struct nftnl_chain *c, const struct ph_chain *chain)
 				    sizeof(chain->priority)) == 0;
 }
 
-static int put_chain(struct ph_batch *b, uint16_t type, uint16_t flags, const struct ph_chain *chain)
+static int put_chain(struct ph_batch *b, uint16_t type, uint16_t flags,
+		     const struct ph_chain *chain)
 {
 	auto_free(nftnl_chain) c = nftnl_chain_alloc();
 	struct nlmsghdr *nlh;
@@ -404,7 +408,8 @@ static int put_step(struct ph_batch *b, const struct ph_op *op)
 	case PH_OP_FLUSH_CHAIN:
 		return put_rule(b, NFT_MSG_DELRULE, 0, op->chain, NULL);
 	case PH_OP_ADD_RULE:
-		return put_rule(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, op->chain, op->rule);
+		return put_rule(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, op->chain,
+				op->rule);
 	case PH_OP_DEL_CHAIN:
 		return put_chain(b, NFT_MSG_DELCHAIN, 0, op->chain);
 	case PH_OP_ADD_CHAIN:

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * One nf_tables transaction as bytes. Every function returns 0 or -ENOMEM, and after a failure the batch is
- * good for nothing but ph_batch_done(): a rule that lacks one of its expressions would be a wider rule.
+ * One nf_tables transaction as bytes. Every function returns 0 or -ENOMEM, and after a failure the
+ * batch is good for nothing but ph_batch_done(): a rule that lacks one of its expressions would be
+ * a wider rule.
  */
 
 #include <pinhold/table.h>
@@ -28,8 +29,10 @@ int ph_batch_add_table(struct ph_batch *b, bool owner);
 int ph_batch_delete_table(struct ph_batch *b);
 int ph_batch_steps(struct ph_batch *b, const struct ph_op *ops, size_t n);
 
-/* Ends the transaction and asks for the acknowledgement of its last message, whose number it returns. */
+/* Ends the transaction and asks for the acknowledgement of its last message, whose number it
+ * returns. */
 int ph_batch_end(struct ph_batch *b, uint32_t *ret_last_seq);
 
-/* What the message of that number is about, as "chain in-web"; valid as long as the tables it came from. */
+/* What the message of that number is about, as "chain in-web"; valid as long as the tables it came
+ * from. */
 void ph_batch_describe(const struct ph_batch *b, uint32_t seq, char *buf, size_t size);

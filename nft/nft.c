@@ -2,10 +2,10 @@
 /*
  * The table in the kernel: one socket, one transaction at a time.
  *
- * nfnetlink works through a batch within sendmsg() and has put every answer on our socket when that returns
- * (kernel: nfnetlink.c, nfnetlink_rcv_batch()): an acknowledgement for each message that failed and for
- * each that asked for one. So only the last message asks, and what there is to read is read until there is
- * nothing left.
+ * nfnetlink works through a batch within sendmsg() and has put every answer on our socket when that
+ * returns (kernel: nfnetlink.c, nfnetlink_rcv_batch()): an acknowledgement for each message that
+ * failed and for each that asked for one. So only the last message asks, and what there is to read
+ * is read until there is nothing left.
  */
 
 #include <assert.h>
@@ -108,7 +108,8 @@ static int wait_readable(const struct ph_nft *nft, int64_t deadline)
 	}
 }
 
-/* Sends all of it at once. 0 or -errno; -EMSGSIZE: more than we are allowed to send in one piece. */
+/* Sends all of it at once. 0 or -errno; -EMSGSIZE: more than we are allowed to send in one piece.
+ */
 static int send_all(struct ph_nft *nft, const void *data, size_t len)
 {
 	int fd = mnl_socket_get_fd(nft->socket);
@@ -120,7 +121,8 @@ static int send_all(struct ph_nft *nft, const void *data, size_t len)
 	if ((int)len + 64 > nft->send_room) {
 		int room = (int)len + 4096;
 
-		/* Forcing takes CAP_NET_ADMIN in the first user namespace; if both fail, sending says so. */
+		/* Forcing takes CAP_NET_ADMIN in the first user namespace; if both fail, sending
+		 * says so. */
 		if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)
 			(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 		nft->send_room = room;
@@ -208,10 +210,11 @@ static void blame(struct ph_nft *nft, int error, const struct ph_batch *b, uint3
 }
 
 /*
- * Ends the batch, sends it, reads what comes back. 0, or -errno and nft->error and ->object say what. After
- * -ENOBUFS, -ETIMEDOUT and failures to read it is not known what is installed.
+ * Ends the batch, sends it, reads what comes back. 0, or -errno and nft->error and ->object say
+ * what. After -ENOBUFS, -ETIMEDOUT and failures to read it is not known what is installed.
  */
-static int transact(struct ph_nft *nft, struct ph_batch *b, uint32_t *ret_error_seq, bool *ret_unknown)
+static int transact(struct ph_nft *nft, struct ph_batch *b, uint32_t *ret_error_seq,
+		    bool *ret_unknown)
 {
 	struct answers a = { .batch = b };
 	int r;
@@ -224,7 +227,8 @@ static int transact(struct ph_nft *nft, struct ph_batch *b, uint32_t *ret_error_
 	nft->seq = b->next_seq;
 	if (r == 0) {
 		r = read_answers(nft, &a);
-		/* Answers come in order: an error that was read means that all of it was refused. */
+		/* Answers come in order: an error that was read means that all of it was refused.
+		 */
 		if (a.error)
 			r = a.error;
 		else if (r == 0 && a.lost)
@@ -245,8 +249,8 @@ static void forget(struct ph_nft *nft)
 }
 
 /* Adds the steps between two tables. */
-static int put_difference(struct ph_batch *b, const struct ph_table *from, const struct ph_table *to,
-			  size_t *ret_n)
+static int put_difference(struct ph_batch *b, const struct ph_table *from,
+			  const struct ph_table *to, size_t *ret_n)
 {
 	struct ph_op *ops = NULL;
 	size_t n = 0;
@@ -280,7 +284,8 @@ static int no_memory(struct ph_nft *nft)
 	return -ENOMEM;
 }
 
-/* Puts the whole table in place of whatever there is. *ret_refused: the kernel does not know the owner flag. */
+/* Puts the whole table in place of whatever there is. *ret_refused: the kernel does not know the
+ * owner flag. */
 static int try_whole(struct ph_nft *nft, const struct ph_table *to, bool *ret_refused)
 {
 	struct ph_batch b;
@@ -301,7 +306,8 @@ static int try_whole(struct ph_nft *nft, const struct ph_table *to, bool *ret_re
 	if (r < 0 && unknown)
 		forget(nft);
 	/* Before Linux 5.12 EINVAL. */
-	*ret_refused = b.owner_seq && error_seq == b.owner_seq && (r == -EINVAL || r == -EOPNOTSUPP);
+	*ret_refused =
+		b.owner_seq && error_seq == b.owner_seq && (r == -EINVAL || r == -EOPNOTSUPP);
 	ph_batch_done(&b);
 	return r;
 }
@@ -385,7 +391,8 @@ int ph_nft_remove(struct ph_nft *nft)
 	return 0;
 }
 
-/* The netlink port that owns the table `inet pinhold`. 0, -ENOENT (no table, or nobody's), -errno. */
+/* The netlink port that owns the table `inet pinhold`. 0, -ENOENT (no table, or nobody's), -errno.
+ */
 int ph_nft_owner(struct ph_nft *nft, uint32_t *ret_port_id)
 {
 	char buf[ANSWER_OCTETS] __attribute__((aligned(MNL_ALIGNTO)));

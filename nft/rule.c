@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Statements to the expressions of nf_tables' virtual machine, one by one as nft 1.0.6 makes them (compare
- * `nft --debug=netlink`): `nft list` recognises a statement by its expressions and the registers they use,
- * and prints anything else as something else or not at all.
+ * Statements to the expressions of nf_tables' virtual machine, one by one as nft 1.0.6 makes them
+ * (compare `nft --debug=netlink`): `nft list` recognises a statement by its expressions and the
+ * registers they use, and prints anything else as something else or not at all.
  */
 
 #include <assert.h>
@@ -29,27 +29,28 @@ struct attribute {
 	size_t len;
 };
 
-#define U32(type, value)                                                                           \
-	{                                                                                          \
-		type, &(const uint32_t){ value }, sizeof(uint32_t)                                 \
+#define U32(type, value)                                           \
+	{                                                          \
+		type, &(const uint32_t){ value }, sizeof(uint32_t) \
 	}
-#define U8(type, value)                                                                            \
-	{                                                                                          \
-		type, &(const uint8_t){ value }, sizeof(uint8_t)                                   \
+#define U8(type, value)                                          \
+	{                                                        \
+		type, &(const uint8_t){ value }, sizeof(uint8_t) \
 	}
-#define BYTES(type, data, len)                                                                     \
-	{                                                                                          \
-		type, data, len                                                                    \
+#define BYTES(type, data, len)  \
+	{                       \
+		type, data, len \
 	}
-#define STRING(type, text)                                                                         \
-	{                                                                                          \
-		type, text, strlen(text) + 1                                                       \
+#define STRING(type, text)                   \
+	{                                    \
+		type, text, strlen(text) + 1 \
 	}
 
 /* Appends an expression with all of its attributes, or fails. */
-#define PUT(enc, name, ...)                                                                        \
-	put_expression((enc), (name), (const struct attribute[]){ __VA_ARGS__ },                   \
-		       sizeof((const struct attribute[]){ __VA_ARGS__ }) / sizeof(struct attribute))
+#define PUT(enc, name, ...)                                                      \
+	put_expression((enc), (name), (const struct attribute[]){ __VA_ARGS__ }, \
+		       sizeof((const struct attribute[]){ __VA_ARGS__ }) /       \
+			       sizeof(struct attribute))
 
 static int put_expression(struct encoder *enc, const char *name, const struct attribute *attributes,
 			  size_t n)
@@ -71,8 +72,8 @@ static int put_expression(struct encoder *enc, const char *name, const struct at
 }
 
 /*
- * The register that begins with the nth 32-bit word. The first word of each 128-bit register goes by that
- * register's number, as in nft: netlink_linearize.c.
+ * The register that begins with the nth 32-bit word. The first word of each 128-bit register goes
+ * by that register's number, as in nft: netlink_linearize.c.
  */
 static uint32_t register_at(size_t word)
 {
@@ -86,7 +87,8 @@ static int put_meta(struct encoder *enc, uint32_t key, uint32_t reg)
 	return PUT(enc, "meta", U32(NFTNL_EXPR_META_KEY, key), U32(NFTNL_EXPR_META_DREG, reg));
 }
 
-static int put_payload(struct encoder *enc, uint32_t base, uint32_t offset, uint32_t len, uint32_t reg)
+static int put_payload(struct encoder *enc, uint32_t base, uint32_t offset, uint32_t len,
+		       uint32_t reg)
 {
 	return PUT(enc, "payload", U32(NFTNL_EXPR_PAYLOAD_DREG, reg),
 		   U32(NFTNL_EXPR_PAYLOAD_BASE, base), U32(NFTNL_EXPR_PAYLOAD_OFFSET, offset),
@@ -137,14 +139,14 @@ static int put_meta_equals(struct encoder *enc, uint32_t key, uint8_t value)
 {
 	int r = put_meta(enc, key, FIRST_REGISTER);
 
-	return r < 0 ? r :
-		       PUT(enc, "cmp", U32(NFTNL_EXPR_CMP_SREG, FIRST_REGISTER),
+	return r < 0 ? r
+		     : PUT(enc, "cmp", U32(NFTNL_EXPR_CMP_SREG, FIRST_REGISTER),
 			   U32(NFTNL_EXPR_CMP_OP, NFT_CMP_EQ), U8(NFTNL_EXPR_CMP_DATA, value));
 }
 
 /*
- * Loads a key into the registers from the first on. Where a table sees both families and the key has an
- * address, the family is asked for before, once a rule.
+ * Loads a key into the registers from the first on. Where a table sees both families and the key
+ * has an address, the family is asked for before, once a rule.
  */
 static int put_key(struct encoder *enc, const struct ph_key *key)
 {
@@ -172,8 +174,8 @@ static int put_match(struct encoder *enc, const struct ph_statement *s)
 {
 	int r = put_key(enc, s->lookup.key);
 
-	return r < 0 ? r :
-		       PUT(enc, "lookup", U32(NFTNL_EXPR_LOOKUP_SREG, FIRST_REGISTER),
+	return r < 0 ? r
+		     : PUT(enc, "lookup", U32(NFTNL_EXPR_LOOKUP_SREG, FIRST_REGISTER),
 			   STRING(NFTNL_EXPR_LOOKUP_SET, s->lookup.set->name));
 }
 
@@ -181,8 +183,8 @@ static int put_map(struct encoder *enc, const struct ph_statement *s, uint32_t r
 {
 	int r = put_key(enc, s->lookup.key);
 
-	return r < 0 ? r :
-		       PUT(enc, "lookup", U32(NFTNL_EXPR_LOOKUP_SREG, FIRST_REGISTER),
+	return r < 0 ? r
+		     : PUT(enc, "lookup", U32(NFTNL_EXPR_LOOKUP_SREG, FIRST_REGISTER),
 			   U32(NFTNL_EXPR_LOOKUP_DREG, reg),
 			   STRING(NFTNL_EXPR_LOOKUP_SET, s->lookup.set->name));
 }
@@ -192,8 +194,8 @@ static int put_snat_map(struct encoder *enc, const struct ph_statement *s)
 	size_t address = s->lookup.key->family == PH_IPV4 ? 4 : 16;
 	int r = put_map(enc, s, FIRST_REGISTER);
 
-	return r < 0 ? r :
-		       PUT(enc, "nat", U32(NFTNL_EXPR_NAT_TYPE, NFT_NAT_SNAT),
+	return r < 0 ? r
+		     : PUT(enc, "nat", U32(NFTNL_EXPR_NAT_TYPE, NFT_NAT_SNAT),
 			   U32(NFTNL_EXPR_NAT_FAMILY, nfproto(s->lookup.key->family)),
 			   U32(NFTNL_EXPR_NAT_REG_ADDR_MIN, FIRST_REGISTER),
 			   U32(NFTNL_EXPR_NAT_REG_PROTO_MIN, register_at(address / 4)));
@@ -246,8 +248,8 @@ static int put_redirect(struct encoder *enc, uint16_t port)
 {
 	int r = put_port(enc, port, NFT_REG_1);
 
-	return r < 0 ? r :
-		       PUT(enc, "redir", U32(NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_1),
+	return r < 0 ? r
+		     : PUT(enc, "redir", U32(NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_1),
 			   U32(NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED));
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The table in nft's syntax, laid out as `nft list table inet pinhold` lays it out. Everything in it is
- * checked where the table is made: a name that is here needs no quoting that it does not get.
+ * The table in nft's syntax, laid out as `nft list table inet pinhold` lays it out. Everything in
+ * it is checked where the table is made: a name that is here needs no quoting that it does not get.
  */
 
 #include <assert.h>
@@ -100,7 +100,8 @@ static void print_octets(enum ph_type type, const uint8_t *octets, FILE *out)
 	assert(false && "a type is one of those above");
 }
 
-static void print_concatenation(const enum ph_type *types, size_t n, const uint8_t *octets, FILE *out)
+static void print_concatenation(const enum ph_type *types, size_t n, const uint8_t *octets,
+				FILE *out)
 {
 	for (size_t i = 0; i < n; i++) {
 		fputs(i ? " . " : "", out);
@@ -152,8 +153,8 @@ static void print_set(const struct ph_set *set, FILE *out)
 }
 
 /*
- * nft says which bits stay, and counts among them those that are set afterwards; where it is all of them, it
- * says nothing.
+ * nft says which bits stay, and counts among them those that are set afterwards; where it is all of
+ * them, it says nothing.
  */
 static void print_mark(uint32_t mark, uint32_t mask, FILE *out)
 {
@@ -228,7 +229,8 @@ static void print_hook(const struct ph_chain *chain, FILE *out)
 	fprintf(out, "\t\ttype nat hook %s priority %s", pre ? "prerouting" : "postrouting",
 		pre ? "dstnat" : "srcnat");
 	if (distance)
-		fprintf(out, " %c %d", distance < 0 ? '-' : '+', distance < 0 ? -distance : distance);
+		fprintf(out, " %c %d", distance < 0 ? '-' : '+',
+			distance < 0 ? -distance : distance);
 	fputs("; policy accept;\n", out);
 }
 

@@ -23,9 +23,9 @@
 #include "mapping_run.h"
 #include "notes.h"
 
-#define QUEUE_MAX      256 /* events that actions cause at once; the machines bound it */
-#define TABLE_RETRY_MS 2000u
-#define LAST_WORDS_MS  2500u /* of the 3 s that an exit may take */
+#define QUEUE_MAX     256   /* events that actions cause at once; the machines bound it */
+#define RETRY_MS      2000u /* the table, the links */
+#define LAST_WORDS_MS 2500u /* of the 3 s that an exit may take */
 
 struct queued {
 	struct mapping_run *run;
@@ -39,6 +39,7 @@ struct ph_daemon {
 	uv_prepare_t prepare;
 	uv_signal_t signals[2];
 	uv_timer_t table_retry;
+	uv_timer_t links_retry;
 	uv_timer_t last_words;
 	struct ph_nft *nft;
 	struct ph_rtnetlink *rtnetlink;
@@ -129,6 +130,7 @@ static void open_flow(struct mapping_run *run, const struct ph_action *a)
 		.closed = on_closed,
 	};
 	struct ph_plan_mapping want;
+	bool at_bind;
 	struct flow_run *f = &run->flows[a->flow];
 	struct ph_socket_options options = {
 		.proto = run->config->core.proto,
@@ -142,12 +144,13 @@ static void open_flow(struct mapping_run *run, const struct ph_action *a)
 	f->serial++;
 	ph_mapping_want(run->machine, &want);
 	options.interface = want.interface;
-	r = ph_socket_open(&run->daemon->loop, &options, &events, f, &f->socket);
+	r = ph_socket_open(&run->daemon->loop, &options, &events, f, &f->socket, &at_bind);
 	if (r < 0) {
 		struct queued *q = enqueue(run, PH_EVENT_CLOSED);
 
 		q->event.flow = a->flow;
 		q->event.error = -r;
+		q->event.at_bind = at_bind;
 		q->serial = f->serial;
 	}
 }
@@ -353,7 +356,7 @@ static void on_prepare(uv_prepare_t *prepare)
 			note_table_failed(d->nft, r, true);
 		d->table_failed = true;
 		d->dirty = false;
-		uv_timer_start(&d->table_retry, on_table_retry, TABLE_RETRY_MS, 0);
+		uv_timer_start(&d->table_retry, on_table_retry, RETRY_MS, 0);
 		return;
 	}
 }
@@ -394,12 +397,19 @@ static int look_at_links(struct ph_daemon *d, bool starting)
 	return 0;
 }
 
+static void on_links_retry(uv_timer_t *timer);
+
 static void on_links(void *data)
 {
 	struct ph_daemon *d = data;
 
-	if (!d->stopping)
-		look_at_links(d, false);
+	if (!d->stopping && look_at_links(d, false) < 0)
+		uv_timer_start(&d->links_retry, on_links_retry, RETRY_MS, 0);
+}
+
+static void on_links_retry(uv_timer_t *timer)
+{
+	on_links(timer->data);
 }
 
 /* ---- the end ---- */
@@ -563,8 +573,8 @@ static bool clean_up(struct ph_daemon *d)
 	if (clean) {
 		uv_run(&d->loop, UV_RUN_DEFAULT);
 		uv_loop_close(&d->loop);
+		free(d->runs);
 	}
-	free(d->runs);
 	return clean;
 }
 
@@ -572,8 +582,9 @@ static void init_handles(struct ph_daemon *d)
 {
 	uv_prepare_init(&d->loop, &d->prepare);
 	uv_timer_init(&d->loop, &d->table_retry);
+	uv_timer_init(&d->loop, &d->links_retry);
 	uv_timer_init(&d->loop, &d->last_words);
-	d->prepare.data = d->table_retry.data = d->last_words.data = d;
+	d->prepare.data = d->table_retry.data = d->links_retry.data = d->last_words.data = d;
 	uv_prepare_start(&d->prepare, on_prepare);
 	for (unsigned i = 0; i < 2; i++) {
 		uv_signal_init(&d->loop, &d->signals[i]);
@@ -608,9 +619,11 @@ int ph_daemon_run(const struct ph_config *config, void (*ready)(void))
 		ready();
 		uv_run(&d->loop, UV_RUN_DEFAULT);
 	}
+	if (r == -ENOMEM)
+		ph_error("out of memory");
 	clean = clean_up(d);
-	free(d);
-	if (!clean)
+	if (!clean) /* the resolver's thread still has the loop */
 		_exit(r < 0 ? 2 : 0);
+	free(d);
 	return r < 0 ? 2 : 0;
 }

@@ -2,9 +2,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <pinhold/log.h>
 
@@ -27,16 +28,16 @@ static const char usage[] =
 	"  -u             UDP instead of TCP\n"
 	"  -s HOST[:PORT] STUN server, repeatable (default: a built-in list)\n"
 	"  -h HOST[:PORT] HTTP server for keep-alive (TCP), repeatable (default: a built-in list)\n"
-	"  -k SECONDS     between keep-alive requests (default: 30, UDP 10)\n"
+	"  -k SECONDS     between keep-alive requests, up to 3600 (0, the default: 30, UDP 10)\n"
 	"  -c COUNT       ask a fresh STUN server every COUNT keep-alives (default: every 60 s)\n"
 	"  -e HOOK        program to call when the public endpoint is known or changes, with\n"
 	"                 public address, public port, IP4P, private port, protocol, private address\n"
 	"  -f FWMARK      mark on pinhold's own packets (policy routing, transparent proxies)\n"
 	"  -d             run in the background, log to syslog\n"
-	"  -C, -T         accepted for natmap's sake, without effect\n"
+	"  -C, -T, -w     accepted for natmap's sake, without effect\n"
 	"\n"
 	"Example: pinhold -b 8443 -p 443\n"
-	"Exit status: 0 done, 1 failed while running, 2 usage or configuration error.\n";
+	"Exit status: 0 done, 1 failed while running, 2 usage, or it could not start.\n";
 
 /* The writing end of the pipe on which the parent of -d waits, or -1. */
 static int ready_fd = -1;
@@ -62,6 +63,17 @@ static void tell_ready(void)
 }
 
 /*
+ * Whoever starts us may have closed standard descriptors; then the next files opened would take
+ * their places and be written to. Opened for reading only, so that writing still fails.
+ */
+static void fill_standard_descriptors(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDONLY) != fd)
+			_exit(1);
+}
+
+/*
  * -d: the parent stays until the child has installed its table, so that its exit status tells
  * whether the start went well. Returns in the child; the parent exits.
  */
@@ -76,9 +88,15 @@ static void to_background(void)
 		exit(1);
 	}
 	if (pid > 0) {
+		int status = 0;
+
 		close(fds[1]);
+		if (read(fds[0], &octet, 1) == 1)
+			_exit(0);
 		/* End of file: the child has ended, and said why. */
-		_exit(read(fds[0], &octet, 1) == 1 ? 0 : 2);
+		if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
+			_exit(1);
+		_exit(WEXITSTATUS(status));
 	}
 	close(fds[0]);
 	ready_fd = fds[1];
@@ -102,6 +120,7 @@ int main(int argc, char **argv)
 	struct ph_config config;
 	int r;
 
+	fill_standard_descriptors();
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0)
 			return print(usage);

@@ -31,7 +31,7 @@ static const char *holder_text(const struct ph_endpoint *local, enum ph_proto pr
 	const struct passwd *pw;
 
 	if (ph_owner_of_port(proto, local->port, &owner) < 0) {
-		snprintf(buf, size, "another socket");
+		snprintf(buf, size, "a socket that /proc does not show");
 	} else if (owner.pid) {
 		snprintf(buf, size, "%s (pid %d)", owner.comm, (int)owner.pid);
 	} else {
@@ -51,6 +51,9 @@ static const char *endpoint_text(const struct ph_endpoint *e, char buf[static PH
 void note_log(const struct mapping_run *run, const struct ph_action *a)
 {
 	const char *name = run->config->core.name;
+	/* Once is news; the same again every minute of an outage would drive everything else out of
+	 * the log. */
+	enum ph_log_level level = a->repeated ? PH_LOG_DEBUG : PH_LOG_WARNING;
 	char server[PH_ENDPOINT_STRLEN], other[PH_ENDPOINT_STRLEN], holder[128];
 
 	endpoint_text(&a->server, server);
@@ -58,15 +61,18 @@ void note_log(const struct mapping_run *run, const struct ph_action *a)
 	case PH_NOTE_HOLDER_OPEN:
 		ph_info("holder open mapping=%s server=%s", name, server);
 		break;
+	case PH_NOTE_HOLDER_FAILED:
+		ph_log(level, "holder failed mapping=%s server=%s: %s", name, server, reason_of(a));
+		break;
 	case PH_NOTE_HOLDER_LOST:
 		ph_info("holder lost mapping=%s server=%s: %s", name, server, reason_of(a));
 		break;
 	case PH_NOTE_PROBE_FAILED:
-		ph_warning("probe failed mapping=%s server=%s: %s", name, server, reason_of(a));
+		ph_log(level, "probe failed mapping=%s server=%s: %s", name, server, reason_of(a));
 		break;
 	case PH_NOTE_RESOLVE_FAILED:
-		ph_warning("look-up failed mapping=%s server=%s: %s", name, server_name(run, a),
-			   uv_strerror(a->error));
+		ph_log(level, "look-up failed mapping=%s server=%s: %s", name, server_name(run, a),
+		       uv_strerror(a->error));
 		break;
 	case PH_NOTE_ONE_HOLDER:
 		ph_warning(

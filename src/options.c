@@ -12,8 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STUN_PORT 3478
-#define HTTP_PORT 80
+#define STUN_PORT     3478
+#define HTTP_PORT     80
+#define VERIFY_MAX_MS (24u * 3600 * 1000)
 
 /* What the words said, before it is known whether they go together. */
 struct words {
@@ -41,16 +42,16 @@ __attribute__((format(printf, 1, 2))) static int wrong(const char *format, ...)
 	return 2;
 }
 
-static int number(char option, const char *text, unsigned long min, unsigned long max,
-		  unsigned long *ret)
+/* 0 to max; base 0: also 0x... */
+static int number(char option, const char *text, int base, unsigned long max, unsigned long *ret)
 {
 	unsigned long value;
 	char *end;
 
 	errno = 0;
-	value = strtoul(text, &end, 0);
-	if (*text < '0' || *text > '9' || *end || errno || value < min || value > max)
-		return wrong("-%c: \"%s\" is not a number from %lu to %lu", option, text, min, max);
+	value = strtoul(text, &end, base);
+	if (*text < '0' || *text > '9' || *end || errno || value > max)
+		return wrong("-%c: \"%s\" is not a number from 0 to %lu", option, text, max);
 	*ret = value;
 	return 0;
 }
@@ -86,9 +87,9 @@ static int take(int option, const char *text, struct words *w)
 		w->interface = text;
 		return 0;
 	case 'k':
-		return number('k', text, 1, 3600, &w->interval_s);
+		return number('k', text, 10, 3600, &w->interval_s);
 	case 'c':
-		return number('c', text, 1, 10000, &w->count);
+		return number('c', text, 10, 10000, &w->count);
 	case 's':
 		return server('s', text, STUN_PORT, &w->stun);
 	case 'h':
@@ -109,6 +110,7 @@ static int take(int option, const char *text, struct words *w)
 		return 0;
 	case 'C':
 	case 'T':
+	case 'w':
 		fprintf(stderr,
 			"pinhold: -%c: only for forwarding in userspace; the kernel forwards here, so it has no effect\n",
 			option);
@@ -120,7 +122,7 @@ static int take(int option, const char *text, struct words *w)
 
 static int scan(int argc, char **argv, int skip, struct words *w)
 {
-	static const char known[] = "+:46udi:k:c:s:h:e:f:b:t:p:C:T:";
+	static const char known[] = "+:46udi:k:c:s:h:e:f:b:t:p:C:T:w:";
 	static const struct option none[] = { { 0 } };
 	int option, r;
 
@@ -193,8 +195,29 @@ no_port:
 	return wrong("-b: \"%s\" is no port: give 1 to 65535, LO-HI, LO~HI, or 0 for any", text);
 }
 
+/* Why no host has this address, or NULL. */
+static const char *no_host(const struct ph_address *a)
+{
+	const uint8_t *o = a->octets;
+	bool zero = true;
+
+	for (size_t i = 0; i + 1 < ph_family_octets(a->family); i++)
+		zero = zero && o[i] == 0;
+	if (zero && o[ph_family_octets(a->family) - 1] == 0)
+		return "is no host's address";
+	if (a->family == PH_IPV4 ? o[0] >= 224 : o[0] == 0xff)
+		return "is no single host's address";
+	if (a->family == PH_IPV6 && o[0] == 0xfe && (o[1] & 0xc0) == 0x80)
+		return "is a link-local address, which cannot be forwarded to";
+	if (a->family == PH_IPV4 ? o[0] == 127 : zero && o[15] == 1)
+		return "is this machine: leave -t out and give -p alone (the service must listen on all addresses)";
+	return NULL;
+}
+
 static int set_target(const struct words *w, struct ph_target *target)
 {
+	const char *why;
+
 	if (w->port && strcmp(w->port, "0") != 0 && ph_port_parse(w->port, &target->port) < 0)
 		return wrong("-p: \"%s\" is no port: give 1 to 65535, or 0 for the public port",
 			     w->port);
@@ -206,15 +229,14 @@ static int set_target(const struct words *w, struct ph_target *target)
 	if (ph_address_parse(w->target, &target->address) < 0)
 		return wrong("-t: \"%s\" is not a numeric address (the port goes with -p)",
 			     w->target);
+	if (!w->port)
+		return wrong("-t: say the service's port too, with -p (0: the public port)");
 	if (target->address.family != w->family)
 		return wrong("-t: %s is an IPv%d address, the mapping is IPv%d: give %s", w->target,
 			     (int)target->address.family, (int)w->family,
 			     w->family == PH_IPV4 ? "-6" : "-4");
-	if (w->family == PH_IPV4 && target->address.octets[0] == 127)
-		return wrong(
-			"-t: %s: for a service of this machine leave -t out and give -p alone; it must listen on all addresses",
-			w->target);
-	return 0;
+	why = no_host(&target->address);
+	return why ? wrong("-t: %s %s", w->target, why) : 0;
 }
 
 static int set_hook(const char *path, struct ph_config_mapping *m)
@@ -260,6 +282,27 @@ static int set_interface(const char *text, struct ph_config_mapping *m)
 	return 0;
 }
 
+static uint32_t verify_ms(unsigned long count, uint32_t interval_ms)
+{
+	uint64_t ms = (uint64_t)count * interval_ms;
+
+	return ms < VERIFY_MAX_MS ? (uint32_t)ms : VERIFY_MAX_MS;
+}
+
+/* A server that is named by an address must be of the mapping's family: no look-up can mend it. */
+static int check_servers(char option, const struct ph_server_list *list, enum ph_family family)
+{
+	struct ph_address address;
+
+	for (size_t i = 0; i < list->n; i++)
+		if (ph_address_parse(list->items[i].host, &address) == 0 &&
+		    address.family != family)
+			return wrong("-%c: %s is an IPv%d address, the mapping is IPv%d: give %s",
+				     option, list->items[i].host, (int)address.family, (int)family,
+				     family == PH_IPV4 ? "-6" : "-4");
+	return 0;
+}
+
 static int build(const struct words *w, struct ph_config_mapping *m)
 {
 	struct ph_mapping_config *core = &m->core;
@@ -267,13 +310,14 @@ static int build(const struct words *w, struct ph_config_mapping *m)
 	int r;
 
 	ph_config_mapping_init(m, w->proto, w->family);
-	if ((r = set_bind(w->bind, core)) || (r = set_target(w, &core->target)) ||
-	    (r = set_interface(w->interface, m)))
+	if ((r = check_servers('s', &w->stun, w->family)) ||
+	    (r = check_servers('h', &w->keepalive, w->family)) || (r = set_bind(w->bind, core)) ||
+	    (r = set_target(w, &core->target)) || (r = set_interface(w->interface, m)))
 		return r;
 	if (w->interval_s)
 		core->interval_ms = (uint32_t)w->interval_s * 1000;
 	if (w->count)
-		core->verify_ms = (uint32_t)w->count * core->interval_ms;
+		core->verify_ms = verify_ms(w->count, core->interval_ms);
 	m->fwmark = (uint32_t)w->fwmark;
 	m->stun = w->stun;
 	m->keepalive = w->keepalive;

@@ -17,7 +17,9 @@ struct ph_child_result {
 
 struct ph_child_events {
 	/* A line of its output (stdout and stderr), NUL-terminated, control characters as \xNN.
-	 * What others write to its pipe after it has ended is not read. */
+	 * After 200 lines one says
+	 * that the rest is left out. What others write to its pipe after it has ended is not read.
+	 */
 	void (*line)(void *data, const char *line);
 	/* Exactly once; the child is freed by itself after it. */
 	void (*done)(void *data, const struct ph_child_result *result);

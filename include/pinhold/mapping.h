@@ -61,8 +61,9 @@ enum ph_event_type {
 	PH_EVENT_RESOLVED, /* kind, server, addresses, n_addresses; n_addresses 0: failed, reason */
 	PH_EVENT_CONNECTED, /* flow, random: TCP's handshake is done, or the UDP socket exists */
 	PH_EVENT_BYTES,     /* flow, bytes, len, from */
-	PH_EVENT_CLOSED, /* flow, error (errno, 0: closed in order by the peer): the flow exists no
-			    more */
+	/* flow, error (errno, 0: closed in order by the peer): the flow exists no more. at_bind:
+	 * the bind port could not be had, so nothing was sent. */
+	PH_EVENT_CLOSED,
 	PH_EVENT_INSTALLED, /* generation: the kernel has acknowledged a table with this want or a
 			       later one */
 	PH_EVENT_TIMER,     /* ph_mapping_deadline() has come */
@@ -73,6 +74,7 @@ struct ph_event {
 	enum ph_event_type type;
 	unsigned flow;
 	int error;
+	bool at_bind;
 	const uint8_t *bytes;
 	size_t len;
 	struct ph_endpoint from;
@@ -100,6 +102,7 @@ enum ph_announce { PH_ANNOUNCE_UP, PH_ANNOUNCE_CHANGE, PH_ANNOUNCE_DOWN };
 
 enum ph_note {
 	PH_NOTE_HOLDER_OPEN,    /* server */
+	PH_NOTE_HOLDER_FAILED,  /* server, reason or error: it never opened */
 	PH_NOTE_HOLDER_LOST,    /* server, reason or error */
 	PH_NOTE_PROBE_FAILED,   /* server, reason or error */
 	PH_NOTE_RESOLVE_FAILED, /* reason; index in server_index */
@@ -123,6 +126,7 @@ struct ph_action {
 	struct ph_endpoint public_endpoint;
 	struct ph_endpoint previous; /* port 0: none was announced before */
 	enum ph_note note;
+	bool repeated;      /* the same server has failed before without an answer in between */
 	int error;          /* errno, or 0 */
 	const char *reason; /* constant string, or NULL */
 	size_t len;

@@ -28,7 +28,9 @@ void ph_nft_close(struct ph_nft *nft);
  *
  * Errors: -EPERM: no CAP_NET_ADMIN, or another process owns the table (ph_nft_owner() tells which);
  * -EOPNOTSUPP or -ENOENT: the kernel lacks an expression or chain type; -ETIMEDOUT; -ENOMEM;
- * -ENOBUFS: the kernel's answers were lost, and what is installed is not known.
+ * -ENOBUFS: the kernel's answers were lost, and what is installed is not known; -EMSGSIZE: the
+ * batch is more than this process may send in one piece (in a user namespace net.core.wmem_max
+ * decides).
  */
 int ph_nft_apply(struct ph_nft *nft, struct ph_table *desired);
 

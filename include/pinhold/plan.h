@@ -36,10 +36,12 @@ struct ph_plan_mapping {
 	char interface[PH_INTERFACE_MAX + 1];
 	struct ph_endpoint private_endpoint; /* port 0: only the counter exists */
 	struct ph_endpoint public_endpoint;  /* port 0: not known */
-	bool open;                           /* let connections from outside in: in-NAME, inbound */
+	/* Let connections from outside in: in-NAME, inbound. Not done while the target's port is
+	 * not known. */
+	bool open;
 	struct ph_target target;
-	const struct ph_endpoint
-		*peers; /* our own servers, any order, duplicates allowed; borrowed */
+	/* Our own servers, any order, duplicates allowed; of another family: ignored. Borrowed. */
+	const struct ph_endpoint *peers;
 	size_t n_peers;
 };
 

@@ -33,11 +33,13 @@ struct ph_socket_events {
 /*
  * Begins to connect. Events come from the loop. Errors, all with nothing opened: -EADDRINUSE (bind
  * port taken without reuse), -EACCES (port below 1024 without CAP_NET_BIND_SERVICE),
- * -EADDRNOTAVAIL, -ENODEV, -ENETUNREACH, -EMFILE, -ENOMEM.
+ * -EADDRNOTAVAIL, -ENODEV, -ENETUNREACH, -EMFILE, -ENOMEM. *ret_at_bind: it was the bind port that
+ * could not be had; what connect(2) answers may come from the network, and says nothing of the
+ * port.
  */
 int ph_socket_open(uv_loop_t *loop, const struct ph_socket_options *options,
-		   const struct ph_socket_events *events, void *data,
-		   struct ph_socket **ret_socket);
+		   const struct ph_socket_events *events, void *data, struct ph_socket **ret_socket,
+		   bool *ret_at_bind);
 
 /* Sends all of buf, which is short; a full buffer or a broken connection shows as `closed`. */
 void ph_socket_send(struct ph_socket *s, const uint8_t *buf, size_t len);

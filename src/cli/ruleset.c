@@ -13,8 +13,10 @@
 #include <pinhold/sockaddr.h>
 
 struct peers {
+	bool no_dns; /* a look-up timed out: the others would too */
+	size_t left_out;
 	size_t n;
-	struct ph_endpoint items[2 * PH_CANDIDATES_MAX];
+	struct ph_endpoint items[2u * PH_CANDIDATES_MAX];
 };
 
 static void add_peers(const struct ph_server_list *list, enum ph_family family, struct peers *peers)
@@ -25,17 +27,20 @@ static void add_peers(const struct ph_server_list *list, enum ph_family family, 
 			.ai_socktype = SOCK_STREAM,
 		};
 		struct addrinfo *found = NULL;
-		int r = getaddrinfo(list->items[i].host, NULL, &hints, &found);
+		struct ph_address numeric;
+		int r = EAI_AGAIN;
 
+		if (!peers->no_dns || ph_address_parse(list->items[i].host, &numeric) == 0)
+			r = getaddrinfo(list->items[i].host, NULL, &hints, &found);
 		if (r != 0) {
-			fprintf(stderr, "pinhold: server %s left out: %s\n", list->items[i].host,
-				gai_strerror(r));
+			peers->no_dns = peers->no_dns || r == EAI_AGAIN;
+			peers->left_out++;
 			continue;
 		}
 		for (const struct addrinfo *ai = found; ai; ai = ai->ai_next) {
 			struct ph_endpoint *e = &peers->items[peers->n];
 
-			if (peers->n < 2 * PH_CANDIDATES_MAX &&
+			if (peers->n < 2u * PH_CANDIDATES_MAX &&
 			    ph_endpoint_from_sockaddr(ai->ai_addr, e) == 0) {
 				e->port = list->items[i].port;
 				peers->n++;
@@ -58,18 +63,39 @@ static int describe(const struct ph_config_mapping *m, const struct ph_links *vi
 	memcpy(ret_want->name, m->core.name, sizeof(ret_want->name));
 	answer = ph_links_find(view, m->interface, m->core.family, ret_want->interface,
 			       &ret_want->private_endpoint.address);
-	if (answer != PH_LINKS_FOUND) {
-		fprintf(stderr, "pinhold: interface %s: %s\n", m->interface,
-			answer == PH_LINKS_NO_INTERFACE
-				? "not there (auto: there is no default route)"
-			: answer == PH_LINKS_DOWN ? "down"
-						  : "no usable address of the mapping's family");
+	switch (answer) {
+	case PH_LINKS_FOUND:
+		break;
+	case PH_LINKS_NO_INTERFACE:
+		if (strcmp(m->interface, "auto") == 0)
+			fputs("pinhold: ruleset: there is no default route; name the interface with -i\n",
+			      stderr);
+		else
+			fprintf(stderr,
+				"pinhold: -i: there is no interface or address %s; `ip address` lists them\n",
+				m->interface);
+		return 2;
+	case PH_LINKS_DOWN:
+		fprintf(stderr, "pinhold: ruleset: interface %s is down\n", ret_want->interface);
+		return 2;
+	case PH_LINKS_NO_ADDRESS:
+		fprintf(stderr, "pinhold: ruleset: interface %s has no usable IPv%d address\n",
+			ret_want->interface, (int)m->core.family);
 		return 2;
 	}
+	if (m->core.bind_first != m->core.bind_last)
+		printf("# bind port %u stands for one of %u to %u\n", m->core.bind_first,
+		       m->core.bind_first, m->core.bind_last);
+	if (m->core.target.kind != PH_TARGET_NONE && m->core.target.port == 0)
+		puts("# the target's port follows the public port, which is not known yet: no rule towards it");
 	ret_want->private_endpoint.port = m->core.bind_first;
 	add_peers(&m->stun, m->core.family, peers);
 	if (m->core.proto == PH_TCP)
 		add_peers(&m->keepalive, m->core.family, peers);
+	if (peers->left_out)
+		fprintf(stderr,
+			"pinhold: ruleset: %zu servers are left out of the peers: their names cannot be looked up now\n",
+			peers->left_out);
 	ret_want->peers = peers->items;
 	ret_want->n_peers = peers->n;
 	return 0;

@@ -117,8 +117,8 @@ void holder_bytes(struct ph_mapping *m, unsigned flow, const struct ph_event *ev
 		}
 		f->awaiting = false;
 		c = ph_pool_find(&m->pools[PH_SERVER_KEEPALIVE], &f->server);
-		if (c)
-			ph_candidate_good(c);
+		if (c && now_ms - f->opened_ms >= SHORT_LIFE_MS)
+			ph_candidate_good(c); /* one answer alone does not make a good holder */
 		/* The second holder's requests fall between the first one's. */
 		f->deadline_ms =
 			now_ms + (f->answers++ == 0 && flow % 2 == 1 ? m->config.interval_ms / 2
@@ -177,13 +177,13 @@ void holder_lost(struct ph_mapping *m, unsigned flow, int error, const char *rea
 		m->holder_due_ms[flow] = now_ms;
 		return;
 	}
-	note = mapping_note(actions, PH_NOTE_HOLDER_LOST);
+	note = mapping_note(actions, was_open ? PH_NOTE_HOLDER_LOST : PH_NOTE_HOLDER_FAILED);
 	note->flow = flow;
 	note->server = f->server;
 	note->error = error;
 	note->reason = reason;
 	if (!was_open || now_ms - f->opened_ms < SHORT_LIFE_MS)
-		mapping_server_failed(m, PH_SERVER_KEEPALIVE, &f->server, now_ms);
+		mapping_server_failed(m, PH_SERVER_KEEPALIVE, &f->server, now_ms, note);
 	mapping_close(m, flow, gone, actions);
 	m->holder_due_ms[flow] = now_ms;
 	/* It may have died because the NAT has forgotten the mapping; only a fresh flow tells. */

@@ -134,14 +134,15 @@ static bool kind_needed(const struct ph_mapping *m, enum ph_server_kind kind)
 }
 
 void mapping_server_failed(struct ph_mapping *m, enum ph_server_kind kind,
-			   const struct ph_endpoint *server, uint64_t now_ms)
+			   const struct ph_endpoint *server, uint64_t now_ms,
+			   struct ph_action *note)
 {
 	struct ph_candidate *c = ph_pool_find(&m->pools[kind], server);
 	struct lookup *l;
 
 	if (!c)
 		return;
-	ph_candidate_failed(c, now_ms);
+	note->repeated = ph_candidate_failed(c, now_ms) > 1;
 	if (c->server >= PH_SERVERS_MAX)
 		return;
 	l = &m->lookups[kind][c->server];
@@ -175,10 +176,14 @@ static void announce(struct ph_mapping *m, enum ph_announce what, struct ph_acti
 
 	a->announce = what;
 	a->previous = m->announced;
-	a->public_endpoint = what == PH_ANNOUNCE_DOWN ? m->announced : m->public_endpoint;
-	a->local = what == PH_ANNOUNCE_DOWN ? m->announced_private : m->private_endpoint;
-	m->announced = what == PH_ANNOUNCE_DOWN ? (struct ph_endpoint){ 0 } : m->public_endpoint;
-	m->announced_private = m->private_endpoint;
+	if (what == PH_ANNOUNCE_DOWN) {
+		a->public_endpoint = m->announced;
+		a->local = m->announced_private;
+		m->announced.port = 0;
+		return;
+	}
+	a->public_endpoint = m->announced = m->public_endpoint;
+	a->local = m->announced_private = m->private_endpoint;
 }
 
 static void bind_taken(struct ph_mapping *m, int error, uint64_t now_ms, struct ph_actions *actions)
@@ -200,6 +205,8 @@ static void bind_taken(struct ph_mapping *m, int error, uint64_t now_ms, struct 
 	else
 		note->local.port = m->bind_port;
 	restart(m, now_ms, actions);
+	if (m->bind_retry_ms > now_ms && m->announced.port)
+		announce(m, PH_ANNOUNCE_DOWN, actions);
 }
 
 static void on_start(struct ph_mapping *m, const struct ph_event *event, uint64_t now_ms)
@@ -216,6 +223,24 @@ static void on_start(struct ph_mapping *m, const struct ph_event *event, uint64_
 			m->lookups[kind][i].due_ms = kind_needed(m, kind) ? now_ms : UINT64_MAX;
 }
 
+/* Another address may be another network: what failed before may work now. */
+static void forgive(struct ph_mapping *m, uint64_t now_ms)
+{
+	m->said_dependent = false;
+	m->refuted = 0;
+	for (unsigned kind = 0; kind < 2; kind++) {
+		for (size_t i = 0; i < m->pools[kind].n; i++)
+			ph_candidate_good(&m->pools[kind].items[i]);
+		for (size_t i = 0; i < PH_SERVERS_MAX; i++) {
+			struct lookup *l = &m->lookups[kind][i];
+
+			if (!l->busy && l->failures > 0)
+				l->due_ms = now_ms;
+			l->failures = 0;
+		}
+	}
+}
+
 static void on_address(struct ph_mapping *m, const struct ph_event *event, uint64_t now_ms,
 		       struct ph_actions *actions)
 {
@@ -224,6 +249,7 @@ static void on_address(struct ph_mapping *m, const struct ph_event *event, uint6
 		return;
 	m->private_endpoint.address = event->address;
 	strncpy(m->interface, event->interface, PH_INTERFACE_MAX);
+	forgive(m, now_ms);
 	restart(m, now_ms, actions);
 	if (m->state == PH_MAPPING_WAITING && m->announced.port)
 		announce(m, PH_ANNOUNCE_DOWN, actions);
@@ -241,6 +267,7 @@ static void on_resolved(struct ph_mapping *m, const struct ph_event *event, uint
 		uint64_t wait = (uint64_t)LOOKUP_FIRST_MS << (l->failures < 6 ? l->failures : 6);
 		struct ph_action *note = mapping_note(actions, PH_NOTE_RESOLVE_FAILED);
 
+		note->repeated = l->failures > 0;
 		l->due_ms = now_ms + (wait < LOOKUP_LAST_MS ? wait : LOOKUP_LAST_MS);
 		if (l->failures < UINT8_MAX)
 			l->failures++;
@@ -288,7 +315,11 @@ static void on_closed(struct ph_mapping *m, const struct ph_event *event, uint64
 {
 	const char *reason = event->error ? NULL : "closed by the server";
 
-	if (event->error == EADDRINUSE || event->error == EACCES) {
+	if (m->flows[event->flow].state == FLOW_CLOSED)
+		return;
+	/* Somebody may take the port while we hold it (both reuse it): what lives goes on living.
+	 */
+	if (event->at_bind && mapping_open_holders(m) == 0) {
 		mapping_close(m, event->flow, true, actions);
 		bind_taken(m, event->error, now_ms, actions);
 	} else if (mapping_is_holder(event->flow)) {
@@ -328,7 +359,8 @@ static void settle_public(struct ph_mapping *m, struct ph_actions *actions)
 			announce(m, PH_ANNOUNCE_DOWN, actions);
 		return;
 	}
-	if (m->public_endpoint.port == 0 || m->installed < m->public_generation)
+	if (m->public_endpoint.port == 0 || m->installed < m->public_generation ||
+	    !ph_endpoint_equal(&m->learned, &m->public_endpoint))
 		return;
 	m->state = PH_MAPPING_UP;
 	if (m->announced.port == 0)
@@ -350,8 +382,11 @@ static void settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *act
 {
 	if (m->state == PH_MAPPING_STOPPED)
 		return;
+	/* Without an address there is nobody to ask, and nothing to ask for. */
+	if (m->private_endpoint.port == 0)
+		return;
 	settle_lookups(m, now_ms, actions);
-	if (m->private_endpoint.port == 0 || m->bind_retry_ms > now_ms)
+	if (m->bind_retry_ms > now_ms)
 		return;
 	m->bind_retry_ms = 0;
 	if (m->state == PH_MAPPING_RESOLVING || m->state == PH_MAPPING_PREPARING) {
@@ -437,7 +472,7 @@ uint64_t ph_mapping_deadline(const struct ph_mapping *m)
 	uint64_t at = UINT64_MAX;
 	bool probing = false;
 
-	if (m->state == PH_MAPPING_STOPPED)
+	if (m->state == PH_MAPPING_STOPPED || m->private_endpoint.port == 0)
 		return at;
 	for (unsigned kind = 0; kind < 2; kind++)
 		for (size_t i = 0; i < servers(m, kind)->n; i++)

@@ -62,6 +62,9 @@ struct ph_mapping {
 	size_t n_peers;
 	struct ph_endpoint peers[2 * PH_CANDIDATES_MAX];
 
+	unsigned refuted; /* one server's other answers that the next server did not confirm, in a
+			     row */
+
 	bool said_one_holder;
 	bool said_dependent;
 };
@@ -82,9 +85,10 @@ void mapping_open(struct ph_mapping *m, unsigned flow, const struct ph_endpoint 
 void mapping_close(struct ph_mapping *m, unsigned flow, bool gone, struct ph_actions *actions);
 /* The peers have changed: a new want. */
 void mapping_peers_changed(struct ph_mapping *m);
-/* A server of the pool has failed; asks DNS again where that may help. */
+/* A server of the pool has failed, as note says; asks DNS again where that may help. */
 void mapping_server_failed(struct ph_mapping *m, enum ph_server_kind kind,
-			   const struct ph_endpoint *server, uint64_t now_ms);
+			   const struct ph_endpoint *server, uint64_t now_ms,
+			   struct ph_action *note);
 
 /* Sends the flow's transaction's request when it is due; false: the transaction has failed. */
 bool probe_begin(struct ph_mapping *m, unsigned flow, const uint8_t random[16], uint64_t now_ms,

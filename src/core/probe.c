@@ -24,6 +24,7 @@
 	       */
 #define FIRST_CHECK_MS 1000u /* from the first answer to the second server's */
 #define STORM_MS       1000u
+#define REFUTED_MAX    2u
 #define LOST_AFTER     3u /* failed probes in a row, without a holder */
 
 void probe_soon(struct ph_mapping *m, uint64_t now_ms)
@@ -94,21 +95,55 @@ void probe_failed(struct ph_mapping *m, unsigned flow, int error, const char *re
 	note->server = f->server;
 	note->error = error;
 	note->reason = reason;
-	mapping_server_failed(m, PH_SERVER_STUN, &f->server, now_ms);
+	mapping_server_failed(m, PH_SERVER_STUN, &f->server, now_ms, note);
 	mapping_close(m, flow, gone, actions);
 	m->probe_failures++;
 	m->probe_due_ms = now_ms;
-	if (m->probe_failures >= LOST_AFTER && mapping_open_holders(m) == 0 &&
-	    m->state == PH_MAPPING_UP) {
+	if (m->probe_failures >= LOST_AFTER && mapping_open_holders(m) == 0 && m->announced.port &&
+	    m->state != PH_MAPPING_LOST) {
 		m->state = PH_MAPPING_LOST;
 		mapping_note(actions, PH_NOTE_LOST);
 	}
 }
 
+/*
+ * The next server to be asked, other than `by` (NULL: whoever). Over UDP not the holder's own while
+ * there is another: there the flow is the holder's, and its answer tells what the NAT made of that
+ * one, long ago.
+ */
+static struct ph_candidate *pick(struct ph_mapping *m, const struct ph_endpoint *by,
+				 uint64_t now_ms)
+{
+	struct ph_pool *pool = &m->pools[PH_SERVER_STUN];
+	struct ph_endpoint avoid[2];
+	struct ph_candidate *c;
+	size_t n = 0;
+
+	if (by)
+		avoid[n++] = *by;
+	if (m->config.proto == PH_UDP && m->flows[0].state != FLOW_CLOSED)
+		avoid[n++] = m->flows[0].server;
+	c = ph_pool_pick(pool, now_ms, m->installed, avoid, n);
+	return c || by ? c : ph_pool_pick(pool, now_ms, m->installed, NULL, 0);
+}
+
 /* Another server than `by` that could be asked now. */
 static bool have_second(struct ph_mapping *m, const struct ph_endpoint *by, uint64_t now_ms)
 {
-	return ph_pool_pick(&m->pools[PH_SERVER_STUN], now_ms, m->installed, by, 1) != NULL;
+	return pick(m, by, now_ms) != NULL;
+}
+
+static void say_dependent(struct ph_mapping *m, const struct ph_endpoint *server,
+			  const struct ph_endpoint *reflexive, struct ph_actions *actions)
+{
+	struct ph_action *note;
+
+	if (m->said_dependent)
+		return;
+	m->said_dependent = true;
+	note = mapping_note(actions, PH_NOTE_DEPENDENT);
+	note->server = *server;
+	note->public_endpoint = *reflexive;
 }
 
 static void learn(struct ph_mapping *m, const struct ph_endpoint *reflexive, uint64_t now_ms,
@@ -116,8 +151,11 @@ static void learn(struct ph_mapping *m, const struct ph_endpoint *reflexive, uin
 {
 	bool first = m->learned.port == 0;
 
+	if (m->state == PH_MAPPING_LOST)
+		m->state = PH_MAPPING_OPENING;
 	m->learned = *reflexive;
 	m->unconfirmed = (struct ph_endpoint){ 0 };
+	m->refuted = 0;
 	m->probe_due_ms = now_ms + (first ? FIRST_CHECK_MS : m->config.verify_ms);
 	if (!first)
 		holder_renew(m, now_ms, actions);
@@ -130,14 +168,17 @@ static void answered(struct ph_mapping *m, const struct ph_endpoint *reflexive,
 	struct ph_action *note;
 
 	m->probe_failures = 0;
-	if (m->state == PH_MAPPING_LOST)
-		m->state = PH_MAPPING_OPENING;
-
 	if (m->learned.port == 0) {
 		learn(m, reflexive, now_ms, actions);
 		return;
 	}
 	if (ph_endpoint_equal(reflexive, &m->learned)) {
+		if (m->state == PH_MAPPING_LOST)
+			m->state = PH_MAPPING_OPENING;
+		/* Once may be a NAT that has just moved and moved back; again and again it is
+		 * symmetric. */
+		if (m->unconfirmed.port && ++m->refuted >= REFUTED_MAX)
+			say_dependent(m, &m->unconfirmed_by, &m->unconfirmed, actions);
 		m->unconfirmed = (struct ph_endpoint){ 0 };
 		if (fresh)
 			m->probe_due_ms = now_ms + m->config.verify_ms;
@@ -166,12 +207,7 @@ static void answered(struct ph_mapping *m, const struct ph_endpoint *reflexive,
 	}
 	m->unconfirmed = (struct ph_endpoint){ 0 };
 	m->probe_due_ms = now_ms + m->config.verify_ms;
-	if (!m->said_dependent) {
-		m->said_dependent = true;
-		note = mapping_note(actions, PH_NOTE_DEPENDENT);
-		note->server = *server;
-		note->public_endpoint = *reflexive;
-	}
+	say_dependent(m, server, reflexive, actions);
 }
 
 /* RFC 8489 section 10: ask the alternate server, once; it becomes one of the candidates, not yet
@@ -281,22 +317,18 @@ void probe_tick(struct ph_mapping *m, unsigned flow, const struct ph_event *even
 
 void probe_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
 {
-	struct ph_pool *pool = &m->pools[PH_SERVER_STUN];
-	struct ph_endpoint avoid[1] = { m->unconfirmed_by };
-	size_t n = 0;
+	const struct ph_endpoint *by = m->unconfirmed.port ? &m->unconfirmed_by : NULL;
 	struct ph_candidate *c;
 
 	if (m->probe_due_ms > now_ms || probing(m))
 		return;
 	if (m->config.proto == PH_UDP && m->learned.port == 0)
 		return; /* the UDP holder's own transaction is the first probe */
-	if (m->unconfirmed.port)
-		n = 1;
-	c = ph_pool_pick(pool, now_ms, m->installed, avoid, n);
-	if (!c && n > 0) /* nobody else can be asked: the first one again, on a fresh flow */
-		c = ph_pool_pick(pool, now_ms, m->installed, avoid, 0);
+	c = pick(m, by, now_ms);
+	if (!c && by) /* nobody else can be asked: the first one again, on a fresh flow */
+		c = pick(m, NULL, now_ms);
 	if (!c) {
-		m->probe_due_ms = ph_pool_wait(pool, avoid, 0);
+		m->probe_due_ms = ph_pool_wait(&m->pools[PH_SERVER_STUN], NULL, 0);
 		if (m->probe_due_ms <= now_ms)
 			m->probe_due_ms = UINT64_MAX; /* not installed yet: INSTALLED wakes it */
 		return;

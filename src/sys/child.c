@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define LINE_OCTETS   400 /* of output in one log line */
+#define LINES_MAX     200 /* of one run that are told */
 #define KILL_AFTER_MS 1000
 #define DRAIN_ROUNDS  128 /* of 1 KiB: twice a pipe's capacity (pipe(7)) */
 
@@ -21,6 +22,7 @@ struct ph_child {
 	bool timed_out;
 	const struct ph_child_events *events;
 	void *data;
+	unsigned lines; /* so far */
 	size_t fill;
 	char line[LINE_OCTETS];
 	char buffer[1024];
@@ -66,7 +68,10 @@ static void flush_line(struct ph_child *c)
 	}
 	text[n] = '\0';
 	c->fill = 0;
-	c->events->line(c->data, text);
+	if (c->lines++ < LINES_MAX)
+		c->events->line(c->data, text);
+	else if (c->lines == LINES_MAX + 1)
+		c->events->line(c->data, "(more is not logged)");
 }
 
 static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)

@@ -20,7 +20,8 @@
 #include <string.h>
 #include <uv.h>
 
-#define DEBOUNCE_MS 100
+#define DEBOUNCE_MS  100
+#define RECEIVE_ROOM (1024 * 1024) /* a routing daemon's bursts */
 
 struct ph_rtnetlink {
 	struct nl_sock *socket;
@@ -176,11 +177,13 @@ static void on_readable(uv_poll_t *poll, int status, int ready)
 {
 	struct ph_rtnetlink *w = poll->data;
 
-	(void)status;
 	(void)ready;
 	/* Without callbacks libnl reads and drops; an error (ENOBUFS) means that messages were
 	 * lost. */
 	nl_recvmsgs_default(w->socket);
+	/* After an error on the socket libuv has stopped to look. */
+	if (status < 0)
+		uv_poll_start(poll, UV_READABLE, on_readable);
 	if (!uv_is_active((uv_handle_t *)&w->timer))
 		uv_timer_start(&w->timer, on_timer, DEBOUNCE_MS, 0);
 }
@@ -206,6 +209,8 @@ int ph_rtnetlink_watch(uv_loop_t *loop, void (*fn)(void *data), void *data,
 		r = nl_socket_add_memberships(w->socket, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
 					      RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
 					      RTNLGRP_IPV6_ROUTE, RTNLGRP_NONE);
+	if (r == 0)
+		r = nl_socket_set_buffer_size(w->socket, RECEIVE_ROOM, 0);
 	if (r == 0)
 		r = nl_socket_set_nonblocking(w->socket);
 	if (r < 0) {

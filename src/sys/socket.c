@@ -180,16 +180,20 @@ static void on_ready(uv_poll_t *poll, int status, int ready)
 }
 
 int ph_socket_open(uv_loop_t *loop, const struct ph_socket_options *options,
-		   const struct ph_socket_events *events, void *data, struct ph_socket **ret_socket)
+		   const struct ph_socket_events *events, void *data, struct ph_socket **ret_socket,
+		   bool *ret_at_bind)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = ph_endpoint_to_sockaddr(&options->remote, &ss);
 	struct ph_socket *s;
 	int fd = -1, r;
 
+	*ret_at_bind = false;
 	r = bound(options->proto, options->interface, &options->local, &fd);
-	if (r < 0)
+	if (r < 0) {
+		*ret_at_bind = r == -EADDRINUSE || r == -EACCES;
 		return r;
+	}
 	if (options->fwmark && (r = set_int(fd, SOL_SOCKET, SO_MARK, (int)options->fwmark)) < 0)
 		goto fail;
 	if (options->proto == PH_TCP && options->detect_ms &&

@@ -103,6 +103,10 @@ static void set_process(pid_t pid, struct ph_socket_owner *owner)
 		return;
 	if (fgets(owner->comm, sizeof(owner->comm), f))
 		owner->comm[strcspn(owner->comm, "\n")] = '\0';
+	/* A process names itself as it likes, and this goes into a log. */
+	for (char *p = owner->comm; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f || *p == '"' || *p == '\\')
+			*p = '?';
 	fclose(f);
 }
 

@@ -11,9 +11,10 @@ static void test_table_first(void **state)
 	(void)state;
 	assert_int_equal(ph_mapping_new(&w->config, &w->m), 0);
 	feed(w, (struct ph_event){ .type = PH_EVENT_START, .random = { 1 } });
-	assert_int_equal(w->lookups, 4);
+	assert_int_equal(w->lookups, 0); /* there is no way out yet */
 	assert_int_equal(ph_mapping_state(w->m), PH_MAPPING_WAITING);
 	address(w, "100.64.0.2");
+	assert_int_equal(w->lookups, 4);
 	assert_int_equal(ph_mapping_state(w->m), PH_MAPPING_RESOLVING);
 	resolved(w, PH_SERVER_STUN, 0, "192.0.2.10");
 	resolved(w, PH_SERVER_KEEPALIVE, 0, "192.0.2.20");
@@ -277,13 +278,13 @@ static void test_bind_port_taken(void **state)
 	(void)state;
 	w->config.bind_last = 8444;
 	world_start(w);
-	closed(w, 0, EADDRINUSE);
+	refused(w, 0, EADDRINUSE);
 	assert_int_equal(w->notes[PH_NOTE_BIND_NEXT], 1);
 	p = want(w);
 	assert_endpoint(&p.private_endpoint, "100.64.0.2:8444");
 	assert_false(w->flows[0].exists);
 	install(w);
-	closed(w, 0, EADDRINUSE);
+	refused(w, 0, EADDRINUSE);
 	assert_int_equal(w->notes[PH_NOTE_BIND_TAKEN], 1);
 	install(w);
 	assert_false(w->flows[0].exists);
@@ -463,6 +464,198 @@ static void test_names_are_asked_again(void **state)
 	world_free(w);
 }
 
+static void test_errors_from_the_network_are_not_the_port_s(void **state)
+{
+	struct world *w = world_new(PH_TCP, 2, 2);
+
+	(void)state;
+	world_start(w);
+	closed(w, 0, EACCES); /* ICMPv6 administratively prohibited */
+	closed(w, PROBE, EADDRINUSE);
+	assert_int_equal(w->notes[PH_NOTE_BIND_TAKEN], 0);
+	assert_true(w->flows[1].exists);
+	connected(w, 1);
+	probe_answer(w, 5000, "203.0.113.7:32451");
+	assert_true(want(w).open);
+	world_free(w);
+}
+
+static void test_port_taken_while_held(void **state)
+{
+	struct world *w = world_new(PH_TCP, 2, 3);
+	struct ph_plan_mapping p;
+	uint64_t generation;
+
+	(void)state;
+	world_up(w, "203.0.113.7:32451");
+	generation = ph_mapping_want(w->m, &p);
+	while (!w->flows[PROBE].exists)
+		pass(w, 100);
+	refused(w, PROBE, EADDRINUSE);
+	assert_true(w->flows[0].exists && w->flows[1].exists);
+	assert_int_equal(ph_mapping_want(w->m, &p), generation);
+	world_free(w);
+}
+
+static void lose(struct world *w)
+{
+	if (w->flows[0].exists)
+		closed(w, 0, ETIMEDOUT);
+	for (unsigned i = 0; i < 3; i++) {
+		while (!w->flows[PROBE].exists) {
+			if (w->flows[0].exists)
+				closed(w, 0, ECONNREFUSED);
+			pass(w, 100);
+		}
+		closed(w, PROBE, ENETUNREACH);
+	}
+}
+
+static void test_found_elsewhere(void **state)
+{
+	struct world *w = world_new(PH_TCP, 3, 1);
+
+	(void)state;
+	world_up(w, "203.0.113.7:1000");
+	lose(w);
+	assert_int_equal(ph_mapping_state(w->m), PH_MAPPING_LOST);
+	while (!w->flows[0].exists || !w->flows[PROBE].exists)
+		pass(w, 100);
+	connected(w, 0);
+	probe_answer(w, 0, "203.0.113.7:2222");
+	/* One server's word: nobody hears of the old endpoint again. */
+	assert_int_equal(w->announced[PH_ANNOUNCE_UP], 1);
+	probe_answer(w, 0, "203.0.113.7:2222");
+	assert_int_equal(w->announced[PH_ANNOUNCE_UP], 1); /* nothing holds it yet */
+	connected(w, 0);
+	install(w);
+	assert_int_equal(w->announced[PH_ANNOUNCE_UP], 2);
+	assert_endpoint(&w->announcement.public_endpoint, "203.0.113.7:2222");
+	world_free(w);
+}
+
+static void test_down_after_a_new_address_leads_nowhere(void **state)
+{
+	struct world *w = world_new(PH_TCP, 2, 1);
+
+	(void)state;
+	world_up(w, "203.0.113.7:1000");
+	address(w, "100.64.0.9");
+	install(w);
+	lose(w);
+	assert_int_equal(w->announced[PH_ANNOUNCE_DOWN], 1);
+	world_free(w);
+}
+
+static void test_new_address_forgets_back_off(void **state)
+{
+	struct world *w = world_new(PH_TCP, 1, 1);
+
+	(void)state;
+	world_start(w);
+	for (unsigned i = 0; i < 8; i++) {
+		while (!w->flows[PROBE].exists)
+			pass(w, 1000);
+		closed(w, PROBE, ECONNREFUSED);
+	}
+	if (w->flows[0].exists)
+		closed(w, 0, ECONNREFUSED);
+	address(w, "100.64.0.9");
+	install(w);
+	assert_true(w->flows[0].exists && w->flows[PROBE].exists);
+	world_free(w);
+}
+
+static void test_udp_two_servers_moved_nat(void **state)
+{
+	struct world *w = world_new(PH_UDP, 2, 0);
+	struct ph_plan_mapping p;
+	uint64_t end;
+
+	(void)state;
+	world_up(w, "203.0.113.7:1000");
+	/* The NAT has moved; the holder's old flow goes on as before, fresh ones see the new
+	 * endpoint. */
+	for (end = w->now + 70000; w->now < end; pass(w, 50)) {
+		if (w->flows[0].exists && !w->flows[0].connected)
+			connected(w, 0);
+		if (w->flows[0].sent) {
+			w->flows[0].sent = 0;
+			p = want(w);
+			stun_answer(w, 0,
+				    p.public_endpoint.port == 1000 ? "203.0.113.7:1000"
+								   : "203.0.113.7:2000");
+		}
+		if (w->flows[PROBE].exists) {
+			/* On the holder's own server it would be the old flow. */
+			p = want(w);
+			probe_answer(
+				w, 0,
+				p.public_endpoint.port == 1000 &&
+						ph_address_equal(&w->flows[PROBE].server.address,
+								 &w->flows[0].server.address)
+					? "203.0.113.7:1000"
+					: "203.0.113.7:2000");
+		}
+	}
+	p = want(w);
+	assert_endpoint(&p.public_endpoint, "203.0.113.7:2000");
+	world_free(w);
+}
+
+static void test_symmetric_with_two_servers(void **state)
+{
+	struct world *w = world_new(PH_TCP, 2, 2);
+	struct ph_endpoint first;
+	uint64_t end;
+
+	(void)state;
+	world_start(w);
+	connected(w, 0);
+	connected(w, 1);
+	connected(w, PROBE);
+	first = w->flows[PROBE].server;
+	stun_answer(w, PROBE, "203.0.113.7:1000");
+	install(w);
+	for (end = w->now + 300000; w->now < end; pass(w, 100)) {
+		for (unsigned i = 0; i < 2; i++)
+			if (w->flows[i].sent) {
+				http_answer(w, i);
+				w->flows[i].sent = 0;
+			}
+		if (w->flows[PROBE].exists)
+			probe_answer(
+				w, 0,
+				ph_address_equal(&w->flows[PROBE].server.address, &first.address)
+					? "203.0.113.7:1000"
+					: "203.0.113.7:2000");
+	}
+	assert_int_equal(w->notes[PH_NOTE_DEPENDENT], 1);
+	world_free(w);
+}
+
+static void test_one_answer_is_no_good_holder(void **state)
+{
+	struct world *w = world_new(PH_TCP, 1, 1);
+	uint64_t end;
+
+	(void)state;
+	world_up(w, "203.0.113.7:32451");
+	w->flows[0].opened = 0;
+	closed(w, 0, ECONNRESET);
+	for (end = w->now + 60000; w->now < end; pass(w, 10)) {
+		if (w->flows[PROBE].exists)
+			probe_answer(w, 0, "203.0.113.7:32451");
+		if (!w->flows[0].exists)
+			continue;
+		connected(w, 0);
+		http_answer(w, 0);
+		closed(w, 0, ECONNRESET);
+	}
+	assert_in_range(w->flows[0].opened, 4, 7);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -487,6 +680,14 @@ int main(void)
 		cmocka_unit_test(test_alternate_server),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_names_are_asked_again),
+		cmocka_unit_test(test_errors_from_the_network_are_not_the_port_s),
+		cmocka_unit_test(test_port_taken_while_held),
+		cmocka_unit_test(test_found_elsewhere),
+		cmocka_unit_test(test_down_after_a_new_address_leads_nowhere),
+		cmocka_unit_test(test_new_address_forgets_back_off),
+		cmocka_unit_test(test_udp_two_servers_moved_nat),
+		cmocka_unit_test(test_symmetric_with_two_servers),
+		cmocka_unit_test(test_one_answer_is_no_good_holder),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

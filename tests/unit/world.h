@@ -132,6 +132,15 @@ static inline void closed(struct world *w, unsigned flow, int error)
 	feed(w, (struct ph_event){ .type = PH_EVENT_CLOSED, .flow = flow, .error = error });
 }
 
+/* The bind port could not be had. */
+static inline void refused(struct world *w, unsigned flow, int error)
+{
+	assert_true(w->flows[flow].exists);
+	w->flows[flow].exists = w->flows[flow].connected = false;
+	feed(w, (struct ph_event){
+			.type = PH_EVENT_CLOSED, .flow = flow, .error = error, .at_bind = true });
+}
+
 static inline void bytes(struct world *w, unsigned flow, const void *buf, size_t len)
 {
 	assert_true(w->flows[flow].connected);

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+
+#include "faults.h"
+
+struct faults faults;
+
+#define UNKNOWN_MESSAGE 0xff /* no message of nf_tables has this number: EINVAL */
+#define UNKNOWN_FLAG    0x80 /* no flag of a table has this value: EOPNOTSUPP, or EINVAL */
+
+ssize_t __real_mnl_socket_sendto(const struct mnl_socket *nl, const void *buf, size_t len);
+ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *nl, const void *buf, size_t len);
+ssize_t __real_mnl_socket_recvfrom(const struct mnl_socket *nl, void *buf, size_t len);
+ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *nl, void *buf, size_t len);
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+void *__real_reallocarray(void *p, size_t n, size_t size);
+void *__wrap_reallocarray(void *p, size_t n, size_t size);
+char *__real_strdup(const char *s);
+char *__wrap_strdup(const char *s);
+
+static void refuse_owner_flag(struct nlmsghdr *nlh)
+{
+	struct nlattr *attr = mnl_nlmsg_get_payload_offset(nlh, sizeof(struct nfgenmsg));
+	const char *end = mnl_nlmsg_get_payload_tail(nlh);
+
+	for (; mnl_attr_ok(attr, (int)(end - (char *)attr)); attr = mnl_attr_next(attr))
+		if (mnl_attr_get_type(attr) == NFTA_TABLE_FLAGS)
+			((uint8_t *)mnl_attr_get_payload(attr))[3] |= UNKNOWN_FLAG;
+}
+
+static void tamper(struct nlmsghdr *nlh)
+{
+	faults.messages++;
+	if (faults.messages == faults.corrupt_message)
+		nlh->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | UNKNOWN_MESSAGE;
+	if (faults.refuse_owner &&
+	    nlh->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE))
+		refuse_owner_flag(nlh);
+}
+
+ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *nl, const void *buf, size_t len)
+{
+	uint8_t *copy;
+	struct nlmsghdr *nlh;
+	int left = (int)len;
+	ssize_t n;
+
+	if (faults.interrupt_send) {
+		faults.interrupt_send = false;
+		errno = EINTR;
+		return -1;
+	}
+	copy = __real_malloc(len);
+	if (!copy)
+		abort();
+	memcpy(copy, buf, len);
+	faults.sends++;
+	faults.messages = 0;
+	for (nlh = (struct nlmsghdr *)(void *)copy; mnl_nlmsg_ok(nlh, left);
+	     nlh = mnl_nlmsg_next(nlh, &left))
+		if (nlh->nlmsg_type != NFNL_MSG_BATCH_BEGIN &&
+		    nlh->nlmsg_type != NFNL_MSG_BATCH_END)
+			tamper(nlh);
+	n = __real_mnl_socket_sendto(nl, copy, len);
+	free(copy);
+	faults.corrupt_message = 0;
+	return n;
+}
+
+ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *nl, void *buf, size_t len)
+{
+	if (faults.lose_answers) {
+		faults.lose_answers = false;
+		while (__real_mnl_socket_recvfrom(nl, buf, len) >= 0)
+			;
+		errno = ENOBUFS;
+		return -1;
+	}
+	if (faults.interrupt_read) {
+		faults.interrupt_read = false;
+		errno = EINTR;
+		return -1;
+	}
+	return __real_mnl_socket_recvfrom(nl, buf, len);
+}
+
+static bool fails(void)
+{
+	if (!faults.fail_allocation || --faults.fail_allocation)
+		return false;
+	faults.failed = true;
+	errno = ENOMEM;
+	return true;
+}
+
+void *__wrap_malloc(size_t n)
+{
+	return fails() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+	return fails() ? NULL : __real_realloc(p, n);
+}
+
+void *__wrap_reallocarray(void *p, size_t n, size_t size)
+{
+	return fails() ? NULL : __real_reallocarray(p, n, size);
+}
+
+char *__wrap_strdup(const char *s)
+{
+	return fails() ? NULL : __real_strdup(s);
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Installs and prints the tables of cases.c, on command: golden.py speaks to it over a pipe, one
+ * line there and one line back, because an owned table lives only as long as this process.
+ */
+
+#include <err.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <pinhold/nft.h>
+#include <pinhold/socket_owner.h>
+
+#include "cases.h"
+#include "faults.h"
+
+static struct ph_nft *nft;
+
+/* "ok", or the error's name and what it was about. */
+static void answer(int r, const char *about)
+{
+	if (r == 0)
+		printf("ok\n");
+	else
+		printf("%s %s\n", strerrorname_np(-r), about);
+	fflush(stdout);
+}
+
+static void cmd_apply(const char *argument)
+{
+	struct ph_table *t = case_table(argument);
+	const char *object = "";
+	int r = ph_nft_apply(nft, t);
+
+	if (r < 0) {
+		ph_nft_last_error(nft, &object);
+		ph_table_free(t);
+	}
+	answer(r, object);
+}
+
+/* "apply-failing N CASE": as apply, but the nth allocation fails; "ok untouched" if there were
+ * fewer. */
+static void cmd_apply_failing(const char *argument)
+{
+	struct ph_table *t = NULL;
+	char *name;
+	size_t nth = strtoul(argument, &name, 10);
+	const char *object = "";
+	int r;
+
+	faults.failed = false;
+	faults.fail_allocation = nth;
+	r = case_try_table(name + 1, &t);
+	if (r == 0) {
+		r = ph_nft_apply(nft, t);
+		ph_nft_last_error(nft, &object);
+	}
+	faults.fail_allocation = 0;
+	if (r < 0)
+		ph_table_free(t);
+	if (r == 0 && !faults.failed)
+		puts("ok untouched");
+	else
+		answer(r, object);
+	fflush(stdout);
+}
+
+static void cmd_remove(const char *argument)
+{
+	const char *object;
+	int r = ph_nft_remove(nft);
+
+	(void)argument;
+	ph_nft_last_error(nft, &object);
+	answer(r, object);
+}
+
+static void cmd_owner(const char *argument)
+{
+	struct ph_socket_owner owner = {};
+	uint32_t port_id;
+	int r = ph_nft_owner(nft, &port_id);
+
+	(void)argument;
+	if (r == 0)
+		r = ph_owner_of_netlink(port_id, &owner);
+	if (r < 0)
+		answer(r, "");
+	else
+		printf("%d %s\n", (int)owner.pid, owner.comm);
+	fflush(stdout);
+}
+
+static void cmd_is_owner(const char *argument)
+{
+	(void)argument;
+	puts(ph_nft_is_owner(nft) ? "yes" : "no");
+	fflush(stdout);
+}
+
+static void cmd_corrupt(const char *argument)
+{
+	faults.corrupt_message = strtoul(argument, NULL, 10);
+	answer(0, "");
+}
+
+static void cmd_refuse_owner(const char *argument)
+{
+	(void)argument;
+	faults.refuse_owner = true;
+	answer(0, "");
+}
+
+static void cmd_lose_answers(const char *argument)
+{
+	(void)argument;
+	faults.lose_answers = true;
+	answer(0, "");
+}
+
+static void cmd_interrupt(const char *argument)
+{
+	(void)argument;
+	faults.interrupt_send = true;
+	faults.interrupt_read = true;
+	answer(0, "");
+}
+
+/* "BATCHES MESSAGES": batches sent so far, messages in the last one. */
+static void cmd_sent(const char *argument)
+{
+	(void)argument;
+	printf("%zu %zu\n", faults.sends, faults.messages);
+	fflush(stdout);
+}
+
+static void cmd_drop_capabilities(const char *argument)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = {};
+
+	(void)argument;
+	answer(syscall(SYS_capset, &header, none) < 0 ? -errno : 0, "");
+}
+
+static const struct {
+	const char *word;
+	void (*run)(const char *argument);
+} commands[] = {
+	{ "apply", cmd_apply },
+	{ "apply-failing", cmd_apply_failing },
+	{ "remove", cmd_remove },
+	{ "owner", cmd_owner },
+	{ "is-owner", cmd_is_owner },
+	{ "corrupt", cmd_corrupt },
+	{ "refuse-owner", cmd_refuse_owner },
+	{ "lose-answers", cmd_lose_answers },
+	{ "interrupt", cmd_interrupt },
+	{ "sent", cmd_sent },
+	{ "drop-capabilities", cmd_drop_capabilities },
+};
+
+static void obey(char *line)
+{
+	char *argument;
+
+	line[strcspn(line, "\n")] = '\0';
+	argument = line + strcspn(line, " ");
+	if (*argument)
+		*argument++ = '\0';
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(commands[i].word, line)) {
+			commands[i].run(argument);
+			return;
+		}
+	errx(1, "%s: no such command", line);
+}
+
+static int serve(void)
+{
+	char line[256];
+	int r = ph_nft_open(&nft);
+
+	if (r < 0)
+		errx(1, "ph_nft_open: %s", strerror(-r));
+	while (fgets(line, sizeof(line), stdin))
+		obey(line);
+	ph_nft_close(nft);
+	return 0;
+}
+
+static int print(const char *name)
+{
+	struct ph_table *t = case_table(name);
+	int r = ph_nft_print(t, stdout);
+
+	ph_table_free(t);
+	if (r < 0)
+		errx(1, "ph_nft_print: %s", strerror(-r));
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "cases")) {
+		for (size_t i = 0; case_name(i); i++)
+			puts(case_name(i));
+		return 0;
+	}
+	if (argc == 2 && !strcmp(argv[1], "serve"))
+		return serve();
+	if (argc == 3 && !strcmp(argv[1], "print"))
+		return print(argv[2]);
+	errx(2, "usage: golden_tool cases | serve | print CASE");
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* Mappings to make tables of, for the tests of the plan and of the differences between plans. */
+
+#include "test.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pinhold/table.h>
+
+static const struct ph_plan_options plan_options = { .mark = 0x08000000, .mask = 0x0f000000 };
+
+static inline struct ph_plan_mapping mapping(const char *name, const char *private,
+					     const char *public)
+{
+	static struct ph_endpoint peers[1];
+	struct ph_plan_mapping m = {
+		.proto = PH_TCP,
+		.interface = "wan",
+		.open = true,
+		.target = { .kind = PH_TARGET_LOCAL, .port = 443 },
+		.peers = peers,
+		.n_peers = 1,
+	};
+
+	peers[0] = endpoint("198.51.100.1:3478");
+	snprintf(m.name, sizeof(m.name), "%s", name);
+	m.private_endpoint = endpoint(private);
+	m.public_endpoint = endpoint(public);
+	return m;
+}
+
+static inline struct ph_plan_mapping web(void)
+{
+	return mapping("web", "100.64.0.2:8443", "203.0.113.7:32451");
+}
+
+static inline struct ph_table *table_of(const struct ph_plan_mapping *mappings, size_t n)
+{
+	struct ph_table *t = NULL;
+
+	assert_int_equal(ph_table_new(&plan_options, mappings, n, &t), 0);
+	assert_non_null(t);
+	return t;
+}

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whoever wants in: the client outside, or one in the LAN."""
+import itertools
+import os
+import socket
+import ssl
+
+from . import servers
+
+_serial = itertools.count(1)
+
+
+class Page:
+    """What a GET brought: status, body, the request's id, and the client's port."""
+
+    def __init__(self, status, body, request_id, port):
+        self.status, self.body, self.id, self.port = status, body, request_id, port
+
+    def __repr__(self):
+        return f"<{self.status} {self.body!r}>"
+
+
+def _family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+class Connection:
+    """One TLS connection to a service, which stays open between requests."""
+
+    def __init__(self, ns, endpoint, timeout):
+        raw = ns.socket(_family(endpoint[0]), socket.SOCK_STREAM)
+        raw.settimeout(timeout)
+        try:
+            raw.connect(tuple(endpoint))
+            context = ssl.create_default_context(cafile=f"{servers.DIRECTORY}/tls.pem")
+            self._tls = context.wrap_socket(raw, server_hostname="service.lab")
+        except BaseException:
+            raw.close()
+            raise
+        self.port = self._tls.getsockname()[1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self._tls.close()
+
+    def get(self, path="/"):
+        request_id = f"lab-{next(_serial)}"
+        self._tls.sendall(f"GET {path} HTTP/1.1\r\nHost: service.lab\r\nX-Request-Id: {request_id}\r\n\r\n"
+                          .encode())
+        status, length, rest = self._head()
+        body = bytearray(rest)
+        while len(body) < length:
+            body += self._some()
+        return Page(status, body.decode(), request_id, self.port)
+
+    def download(self, path, on_start=None):
+        """Reads and drops a big file; its size. on_start() is called when the first bytes have come."""
+        self._tls.sendall(f"GET {path} HTTP/1.1\r\nHost: service.lab\r\n\r\n".encode())
+        status, length, rest = self._head()
+        assert status == 200, status
+        if on_start:
+            on_start()
+        have, buffer = len(rest), bytearray(1 << 18)
+        while have < length:
+            n = self._tls.recv_into(buffer)
+            assert n, f"cut off after {have} of {length} octets"
+            have += n
+        return have
+
+    def _some(self):
+        data = self._tls.recv(65536)
+        assert data, "the server closed the connection"
+        return data
+
+    def _head(self):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += self._some()
+        head, rest = data.split(b"\r\n\r\n", 1)
+        lines = head.decode().split("\r\n")
+        fields = dict(line.lower().split(": ", 1) for line in lines[1:])
+        return int(lines[0].split()[1]), int(fields["content-length"]), rest
+
+
+class Client:
+    def __init__(self, ns, address, address6):
+        self.ns, self.address, self.address6 = ns, address, address6
+
+    def connect(self, endpoint, timeout=5):
+        """endpoint: (address, port)."""
+        return Connection(self.ns, endpoint, timeout)
+
+    def get(self, endpoint, path="/", timeout=5):
+        with self.connect(endpoint, timeout) as c:
+            return c.get(path)
+
+    def refused(self, endpoint, timeout=1):
+        """Says how a TCP connection fails: "refused", "timeout", ...; None if it succeeds."""
+        with self.ns.socket(_family(endpoint[0]), socket.SOCK_STREAM) as s:
+            s.settimeout(timeout)
+            try:
+                s.connect(tuple(endpoint))
+            except TimeoutError:
+                return "timeout"
+            except ConnectionRefusedError:
+                return "refused"
+            except OSError as e:
+                return os.strerror(e.errno)
+        return None
+
+    def udp(self, endpoint, payload="hello", timeout=5):
+        """Sends one datagram and returns the words of the answer."""
+        with self.ns.socket(_family(endpoint[0]), socket.SOCK_DGRAM) as s:
+            s.settimeout(timeout)
+            s.connect(tuple(endpoint))
+            s.send(payload.encode())
+            return s.recv(65536).decode().split(" ")

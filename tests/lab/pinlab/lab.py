@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The whole lab: who is connected to whom.
+
+    client 198.51.100.20 --- inet --- isp 203.0.113.7 (NAT) 100.64.0.1 --- wan gw lan --- bridge --- nas
+                              |                                                                 `-- pc
+                              servers 192.0.2.11 ...
+
+IPv6 goes the same way and is routed, not translated: 2001:db8:51::/64 is the client's, 2001:db8:2::/64 the
+servers', 2001:db8:64::/64 lies between ISP and gateway, and 2001:db8:10::/64 is the LAN.
+"""
+import os
+
+from . import client, daemon, gateway, nat, net, relay, servers
+
+NAMES = ("inet", "client", "servers", "isp", "gw", "lan", "nas", "pc")
+
+CLIENT, CLIENT6 = "198.51.100.20", "2001:db8:51::20"
+NAS, NAS6 = "192.168.10.50", "2001:db8:10::50"
+PC, PC6 = "192.168.10.60", "2001:db8:10::60"
+PUBLIC = "203.0.113.7"
+
+
+def _links(ns):
+    inet, isp, gw, lan = ns["inet"], ns["isp"], ns["gw"], ns["lan"]
+    inet.ip(
+        "link add client type veth peer name eth0 netns client",
+        "link add servers type veth peer name eth0 netns servers",
+        "link add isp type veth peer name internet netns isp",
+        "addr add 198.51.100.1/24 dev client", "addr add 2001:db8:51::1/64 dev client nodad",
+        "addr add 192.0.2.1/24 dev servers", "addr add 2001:db8:2::1/64 dev servers nodad",
+        "addr add 203.0.113.1/24 dev isp", "addr add 2001:db8:f::1/64 dev isp nodad",
+        "link set client up", "link set servers up", "link set isp up")
+    isp.ip(
+        f"addr add {PUBLIC}/24 dev internet", "addr add 2001:db8:f::2/64 dev internet nodad",
+        "link add subscriber type veth peer name wan netns gw",
+        "addr add 100.64.0.1/24 dev subscriber", "addr add 2001:db8:64::1/64 dev subscriber nodad",
+        "link set internet up", "link set subscriber up",
+        "route add default via 203.0.113.1", "route add default via 2001:db8:f::1",
+        f"route add 2001:db8:10::/64 via {gateway.WAN6}")
+    inet.ip("route add 2001:db8:64::/64 via 2001:db8:f::2",
+            "route add 2001:db8:10::/64 via 2001:db8:f::2")
+    # A bridge of its own joins the LAN, as a switch does.
+    lan.ip("link add br0 type bridge", "link set br0 up",
+           *(f"link add {n} type veth peer name {p} netns {n}"
+             for n, p in (("gw", "lan"), ("nas", "eth0"), ("pc", "eth0"))),
+           *(f"link set {n} up master br0" for n in ("gw", "nas", "pc")))
+    gw.ip(f"addr add {gateway.LAN}/24 dev lan", f"addr add {gateway.LAN6}/64 dev lan nodad",
+          "link set lan up", "link set wan up")
+    for name, interface_addresses, router, router6 in (
+            ("client", (f"{CLIENT}/24", f"{CLIENT6}/64"), "198.51.100.1", "2001:db8:51::1"),
+            ("nas", (f"{NAS}/24", f"{NAS6}/64"), gateway.LAN, gateway.LAN6),
+            ("pc", (f"{PC}/24", f"{PC6}/64"), gateway.LAN, gateway.LAN6),
+            ("servers", ("192.0.2.10/24", "2001:db8:2::10/64"), "192.0.2.1", "2001:db8:2::1")):
+        more = []
+        if name == "servers":
+            for n in (*servers.Internet.REAL, *servers.Internet.SCRIPTED, 53):
+                more += [f"{n}"]
+        ns[name].ip(
+            *(f"addr add {a} dev eth0{' nodad' if ':' in a else ''}" for a in interface_addresses),
+            *(f"addr add 192.0.2.{n}/24 dev eth0" for n in more),
+            *(f"addr add 2001:db8:2::{n}/64 dev eth0 nodad" for n in more),
+            "link set eth0 up", f"route add default via {router}", f"route add default via {router6}")
+
+
+class Lab:
+    """Everything by name: lab.client, lab.pc, lab.isp, lab.gw, lab.nas, lab.internet."""
+
+    def __init__(self):
+        if not os.environ.get("PINHOLD_SANDBOX") or os.path.exists("/run/netns/gw"):
+            raise RuntimeError("the lab runs only in its sandbox: tests/lab/sandbox COMMAND")
+        self.ns = dict(zip(NAMES, net.add_namespaces(NAMES)))
+        _links(self.ns)
+        for name in ("inet", "isp", "gw"):
+            net.forward(self.ns[name])
+        servers.make_certificate()
+        self.isp = nat.Isp(self.ns["isp"], subscriber=gateway.WAN, public=PUBLIC)
+        self.gw = gateway.Gateway(self.ns["gw"])
+        self.client = client.Client(self.ns["client"], CLIENT, CLIENT6)
+        self.pc = client.Client(self.ns["pc"], PC, PC6)
+        self.internet = servers.Internet(self.ns["servers"])
+        self.nas = servers.Service(self.ns["nas"], "nas", NAS, NAS6)
+        self.gw.service = servers.Service(self.ns["gw"], "gw", gateway.LAN, gateway.LAN6)
+        self._relay = None
+        self._daemons = []
+        self.gw.reset()
+        for ns in self.ns.values():
+            ns.keep_sockets()
+        self._born = processes()
+
+    # Scenarios.
+
+    def pinhold(self, *arguments, **options):
+        """Starts pinhold on the gateway; see daemon.Pinhold."""
+        p = daemon.Pinhold(self, arguments, **options)
+        self._daemons.append(p)
+        return p
+
+    def hosts(self, names):
+        servers.hosts(names)
+
+    def delay(self, milliseconds):
+        """Makes the servers far away: so many milliseconds in each direction; 0 brings them back."""
+        if self._relay:
+            self._relay.stop()
+            self._relay = None
+        if milliseconds:
+            self._relay = relay.Relay(self.ns["inet"], self.ns["servers"], milliseconds)
+
+    def running(self, command):
+        """The processes of the sandbox whose command line begins so."""
+        return [pid for pid, name in processes() if name.startswith(command)]
+
+    def end(self, *pids):
+        """Ends what a test has let live on purpose."""
+        for pid in pids:
+            net.kill(pid)
+            assert net.wait_exit(pid, 5)
+
+    def end_all(self, command):
+        found = self.running(command)
+        assert found, f"no {command} is running"
+        self.end(*found)
+
+    # Between tests.
+
+    def reset(self):
+        """Puts everything back; returns what the test left behind, as lines, to be complained of."""
+        left = []
+        for p in self._daemons:
+            left += p.bury()
+        self._daemons = []
+        if self.gw.table():
+            left.append("the table `inet pinhold` is still there")
+        for pid, name in sorted((processes() - self._born)):
+            if net.wait_exit(pid, 5):
+                continue  # a hook of a killed pinhold, on its way out
+            net.kill(pid)
+            net.wait_exit(pid, 5)
+            left.append(f"process {pid} is still there: {name}")
+        for ns in self.ns.values():
+            ns.close_sockets()
+        self.delay(0)
+        self.internet.reset()
+        self.isp.reset()
+        self.gw.firewall("open")
+        self.gw.reset()
+        self.nas.reset()
+        self.gw.service.reset()
+        for name in ("nas", "servers", "client", "pc"):
+            self.ns[name].kill_sockets()
+        return left
+
+
+def processes():
+    """All processes of the sandbox but this one and its ancestors, zombies excepted: {(pid, command)}."""
+    found = set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and int(entry) != os.getpid():
+            try:
+                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as f:
+                    state = f.read().rsplit(")", 1)[1].split()[0]
+                with open(f"/proc/{entry}/cmdline", encoding="utf-8", errors="replace") as f:
+                    command = f.read().replace("\0", " ").strip()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if state not in "ZX":
+                found.add((int(entry), command))
+    return found

@@ -14,7 +14,7 @@
 
 #define STUN_PORT     3478
 #define HTTP_PORT     80
-#define VERIFY_MAX_MS (24u * 3600 * 1000)
+#define VERIFY_MAX_MS 86400000u /* a day */
 
 /* What the words said, before it is known whether they go together. */
 struct words {

@@ -12,11 +12,13 @@
 #include <pinhold/pool.h>
 #include <pinhold/sockaddr.h>
 
+#define PEERS_MAX ((size_t)2 * PH_CANDIDATES_MAX) /* of both kinds, as in a mapping */
+
 struct peers {
 	bool no_dns; /* a look-up timed out: the others would too */
 	size_t left_out;
 	size_t n;
-	struct ph_endpoint items[2u * PH_CANDIDATES_MAX];
+	struct ph_endpoint items[PEERS_MAX];
 };
 
 static void add_peers(const struct ph_server_list *list, enum ph_family family, struct peers *peers)
@@ -40,7 +42,7 @@ static void add_peers(const struct ph_server_list *list, enum ph_family family, 
 		for (const struct addrinfo *ai = found; ai; ai = ai->ai_next) {
 			struct ph_endpoint *e = &peers->items[peers->n];
 
-			if (peers->n < 2u * PH_CANDIDATES_MAX &&
+			if (peers->n < PEERS_MAX &&
 			    ph_endpoint_from_sockaddr(ai->ai_addr, e) == 0) {
 				e->port = list->items[i].port;
 				peers->n++;

@@ -190,22 +190,23 @@ static void bind_taken(struct ph_mapping *m, int error, uint64_t now_ms, struct 
 {
 	unsigned range = (unsigned)(m->config.bind_last - m->config.bind_first) + 1;
 	struct ph_action *note;
+	bool exhausted;
 
 	close_all(m, actions);
 	m->bind_tries++;
 	if (range > 1)
 		m->bind_port = m->bind_port == m->config.bind_last ? m->config.bind_first
 								   : (uint16_t)(m->bind_port + 1);
-	note = mapping_note(actions,
-			    m->bind_tries % range ? PH_NOTE_BIND_NEXT : PH_NOTE_BIND_TAKEN);
+	exhausted = m->bind_tries % range == 0;
+	note = mapping_note(actions, exhausted ? PH_NOTE_BIND_TAKEN : PH_NOTE_BIND_NEXT);
 	note->error = error;
 	note->local = m->private_endpoint;
-	if (m->bind_tries % range == 0)
+	if (exhausted)
 		m->bind_retry_ms = now_ms + BIND_RETRY_MS;
 	else
 		note->local.port = m->bind_port;
 	restart(m, now_ms, actions);
-	if (m->bind_retry_ms > now_ms && m->announced.port)
+	if (exhausted && m->announced.port)
 		announce(m, PH_ANNOUNCE_DOWN, actions);
 }
 

@@ -115,7 +115,7 @@ static struct ph_candidate *pick(struct ph_mapping *m, const struct ph_endpoint 
 				 uint64_t now_ms)
 {
 	struct ph_pool *pool = &m->pools[PH_SERVER_STUN];
-	struct ph_endpoint avoid[2];
+	struct ph_endpoint avoid[2] = { 0 };
 	struct ph_candidate *c;
 	size_t n = 0;
 

@@ -95,7 +95,7 @@ def test_output_is_logged_line_by_line(start):
 
 
 def test_binary_output_cannot_forge_the_log(start):
-    octets = "os.write(1, bytes(range(256)) + b'\\x1b[31mred\\n' + b'x' * 100000 + b'\\nend\\n')"
+    octets = "os.write(1, bytes(range(256)) + b'\\x1b[31mred\\n' + b'x' * 40000 + b'\\nend\\n')"
     with start(then=octets) as p:
         p.wait_hook()
         p.wait_log("hook output .*: end$")
@@ -104,6 +104,14 @@ def test_binary_output_cannot_forge_the_log(start):
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text), "control characters in the log"
         assert all(line.startswith("pinhold: ") for line in p.lines)
         assert max(map(len, p.lines)) < 2100
+
+
+def test_flood_of_output_does_not_flood_the_log(start):
+    with start(then="os.write(1, b'water\\n' * 100000)") as p:
+        p.wait_hook()
+        p.wait_log("hook output .*more is not logged")
+        p.wait_log("hook ended .*status=0")
+        assert len(p.logged("hook output")) < 1000
 
 
 def test_exit_status_is_logged_and_the_call_repeated(start):

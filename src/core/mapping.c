@@ -24,11 +24,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <pinhold/backoff.h>
+
 #include "mapping_internal.h"
 
 #define BIND_RETRY_MS   5000u
-#define LOOKUP_FIRST_MS 1000u
-#define LOOKUP_LAST_MS  60000u
 #define LOOKUP_FRESH_MS 30000u /* a name that was looked up this lately is not asked again */
 
 struct ph_action *mapping_emit(struct ph_actions *actions, enum ph_action_type type)
@@ -265,11 +265,10 @@ static void on_resolved(struct ph_mapping *m, const struct ph_event *event, uint
 	l->busy = false;
 	l->done_ms = now_ms;
 	if (event->n_addresses == 0) {
-		uint64_t wait = (uint64_t)LOOKUP_FIRST_MS << (l->failures < 6 ? l->failures : 6);
 		struct ph_action *note = mapping_note(actions, PH_NOTE_RESOLVE_FAILED);
 
 		note->repeated = l->failures > 0;
-		l->due_ms = now_ms + (wait < LOOKUP_LAST_MS ? wait : LOOKUP_LAST_MS);
+		l->due_ms = now_ms + ph_backoff_ms(l->failures);
 		if (l->failures < UINT8_MAX)
 			l->failures++;
 		note->kind = event->kind;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <pinhold/backoff.h>
 #include <pinhold/pool.h>
-
-#define BACKOFF_FIRST_MS 1000u
-#define BACKOFF_LAST_MS  60000u
 
 struct ph_candidate *ph_pool_find(struct ph_pool *pool, const struct ph_endpoint *endpoint)
 {
@@ -90,9 +88,7 @@ uint64_t ph_pool_wait(const struct ph_pool *pool, const struct ph_endpoint *avoi
 
 unsigned ph_candidate_failed(struct ph_candidate *c, uint64_t now_ms)
 {
-	uint64_t wait = BACKOFF_FIRST_MS << (c->failures < 6 ? c->failures : 6);
-
-	c->retry_ms = now_ms + (wait < BACKOFF_LAST_MS ? wait : BACKOFF_LAST_MS);
+	c->retry_ms = now_ms + ph_backoff_ms(c->failures);
 	if (c->failures < UINT8_MAX)
 		c->failures++;
 	return c->failures;

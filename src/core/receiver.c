@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <pinhold/backoff.h>
 #include <pinhold/receiver.h>
-
-#define BACKOFF_FIRST_MS 1000u
-#define BACKOFF_LAST_MS  60000u
 
 static bool same(const struct ph_told *a, const struct ph_told *b)
 {
@@ -55,10 +53,7 @@ void ph_receiver_done(struct ph_receiver *r, bool success, uint64_t now_ms)
 		r->failures = 0;
 		r->retry_ms = 0;
 	} else if (same(&r->going, &r->latest)) {
-		uint64_t wait = (uint64_t)BACKOFF_FIRST_MS << (r->failures < 6 ? r->failures : 6);
-
-		r->retry_ms = now_ms + (wait < BACKOFF_LAST_MS ? wait : BACKOFF_LAST_MS);
-		r->failures++;
+		r->retry_ms = now_ms + ph_backoff_ms(r->failures++);
 	}
 }
 

@@ -69,133 +69,26 @@ static uint64_t now_ms(struct ph_daemon *d)
 	return uv_now(&d->loop);
 }
 
-static void fill_random(struct ph_event *event)
+void ph_daemon_random(struct ph_event *event)
 {
 	/* 16 octets never block or come short once the kernel's source is seeded (getrandom(2)). */
 	while (getrandom(event->random, sizeof(event->random), 0) < 0 && errno == EINTR)
 		;
 }
 
-static struct queued *enqueue(struct mapping_run *run, enum ph_event_type type)
+void ph_daemon_queue(struct mapping_run *run, const struct ph_event *event,
+		     const struct ph_address *address)
 {
 	struct ph_daemon *d = run->daemon;
-	struct queued *q;
 
 	if (d->n_queue == QUEUE_MAX)
 		abort();
-	q = &d->queue[d->n_queue++];
-	*q = (struct queued){ .run = run, .event = { .type = type } };
-	return q;
-}
-
-/* ---- sockets ---- */
-
-static void on_connected(void *data)
-{
-	struct flow_run *f = data;
-	struct ph_event event = { .type = PH_EVENT_CONNECTED, .flow = f->index };
-
-	fill_random(&event);
-	ph_daemon_feed(f->run, &event);
-}
-
-static void on_bytes(void *data, const struct ph_endpoint *from, const uint8_t *buf, size_t len)
-{
-	struct flow_run *f = data;
-	struct ph_event event = {
-		.type = PH_EVENT_BYTES,
-		.flow = f->index,
-		.from = *from,
-		.bytes = buf,
-		.len = len,
+	d->queue[d->n_queue++] = (struct queued){
+		.run = run,
+		.event = *event,
+		.serial = run->flows[event->flow].serial,
+		.address = address ? *address : (struct ph_address){ 0 },
 	};
-
-	ph_daemon_feed(f->run, &event);
-}
-
-static void on_closed(void *data, int error)
-{
-	struct flow_run *f = data;
-	struct ph_event event = { .type = PH_EVENT_CLOSED, .flow = f->index, .error = error };
-
-	f->socket = NULL;
-	ph_daemon_feed(f->run, &event);
-}
-
-static void open_flow(struct mapping_run *run, const struct ph_action *a)
-{
-	static const struct ph_socket_events events = {
-		.connected = on_connected,
-		.bytes = on_bytes,
-		.closed = on_closed,
-	};
-	struct ph_plan_mapping want;
-	bool at_bind;
-	struct flow_run *f = &run->flows[a->flow];
-	struct ph_socket_options options = {
-		.proto = run->config->core.proto,
-		.local = a->local,
-		.remote = a->server,
-		.fwmark = run->config->fwmark,
-		.detect_ms = a->holder ? run->config->detect_ms : 0,
-	};
-	int r;
-
-	f->serial++;
-	ph_mapping_want(run->machine, &want);
-	options.interface = want.interface;
-	r = ph_socket_open(&run->daemon->loop, &options, &events, f, &f->socket, &at_bind);
-	if (r < 0) {
-		struct queued *q = enqueue(run, PH_EVENT_CLOSED);
-
-		q->event.flow = a->flow;
-		q->event.error = -r;
-		q->event.at_bind = at_bind;
-		q->serial = f->serial;
-	}
-}
-
-/* ---- look-ups ---- */
-
-static void on_resolved(void *data, int error, const struct ph_address *addresses, size_t n)
-{
-	struct lookup_run *l = data;
-	struct ph_event event = {
-		.type = PH_EVENT_RESOLVED,
-		.kind = l->kind,
-		.server = l->server,
-		.error = error,
-		.addresses = addresses,
-		.n_addresses = n,
-	};
-
-	l->request = NULL;
-	ph_daemon_feed(l->run, &event);
-}
-
-static void resolve(struct mapping_run *run, const struct ph_action *a)
-{
-	const struct ph_server_list *list =
-		a->kind == PH_SERVER_STUN ? &run->config->stun : &run->config->keepalive;
-	struct lookup_run *l = &run->lookups[a->kind][a->server_index];
-	const char *host = list->items[a->server_index].host;
-	struct ph_address address;
-	struct queued *q;
-	int r = UV_EAI_ADDRFAMILY;
-
-	if (ph_address_parse(host, &address) < 0)
-		r = ph_resolve_start(&run->daemon->loop, host, run->config->core.family,
-				     on_resolved, l, &l->request);
-	else if (address.family == run->config->core.family)
-		r = 1;
-	if (r == 0)
-		return;
-	q = enqueue(run, PH_EVENT_RESOLVED);
-	q->event.kind = a->kind;
-	q->event.server = a->server_index;
-	q->event.error = r < 0 ? r : 0;
-	q->address = address;
-	q->event.n_addresses = r > 0;
 }
 
 /* ---- actions ---- */
@@ -216,19 +109,17 @@ static void carry_out(struct mapping_run *run, const struct ph_action *a)
 {
 	switch (a->type) {
 	case PH_ACTION_RESOLVE:
-		resolve(run, a);
+		flows_resolve(run, a);
 		break;
 	case PH_ACTION_OPEN:
-		open_flow(run, a);
+		flows_open(run, a);
 		break;
 	case PH_ACTION_SEND:
 		if (run->flows[a->flow].socket)
 			ph_socket_send(run->flows[a->flow].socket, a->bytes, a->len);
 		break;
 	case PH_ACTION_CLOSE:
-		ph_socket_close(run->flows[a->flow].socket);
-		run->flows[a->flow].socket = NULL;
-		run->flows[a->flow].serial++;
+		flows_close(run, a->flow);
 		break;
 	case PH_ACTION_ANNOUNCE:
 		announce(run, a);
@@ -246,7 +137,7 @@ static void on_deadline(uv_timer_t *timer)
 
 	/* Over UDP the holder's next transaction begins here. */
 	if (run->config->core.proto == PH_UDP)
-		fill_random(&event);
+		ph_daemon_random(&event);
 	ph_daemon_feed(run, &event);
 }
 
@@ -493,14 +384,9 @@ static int start_mapping(struct ph_daemon *d, size_t i)
 	d->n_runs = i + 1;
 	uv_timer_init(&d->loop, &run->timer);
 	run->timer.data = run;
-	for (unsigned f = 0; f < PH_FLOWS; f++)
-		run->flows[f] = (struct flow_run){ .run = run, .index = f };
-	for (unsigned kind = 0; kind < 2; kind++)
-		for (size_t s = 0; s < PH_SERVERS_MAX; s++)
-			run->lookups[kind][s] =
-				(struct lookup_run){ .run = run, .kind = kind, .server = s };
+	flows_init(run);
 	hooks_init(run);
-	fill_random(&event);
+	ph_daemon_random(&event);
 	ph_daemon_feed(run, &event);
 	return 0;
 }
@@ -557,13 +443,7 @@ static bool clean_up(struct ph_daemon *d)
 	for (size_t i = 0; i < d->n_runs; i++) {
 		struct mapping_run *run = &d->runs[i];
 
-		for (unsigned f = 0; f < PH_FLOWS; f++)
-			ph_socket_close(run->flows[f].socket);
-		for (unsigned kind = 0; kind < 2; kind++)
-			for (size_t s = 0; s < PH_SERVERS_MAX; s++) {
-				clean = clean && !run->lookups[kind][s].request;
-				ph_resolve_cancel(run->lookups[kind][s].request);
-			}
+		clean = flows_done(run) && clean;
 		hooks_done(run);
 		ph_mapping_free(run->machine);
 	}

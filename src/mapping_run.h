@@ -65,6 +65,24 @@ bool ph_daemon_stopping(const struct ph_daemon *d);
 /* A hook has ended. */
 void ph_daemon_hook_done(struct ph_daemon *d);
 
+/*
+ * As ph_daemon_feed(), after what is being carried out now. address: for RESOLVED, copied. A CLOSED
+ * whose flow has been given up meanwhile is dropped.
+ */
+void ph_daemon_queue(struct mapping_run *run, const struct ph_event *event,
+		     const struct ph_address *address);
+/* Fills event->random from the kernel's random source. */
+void ph_daemon_random(struct ph_event *event);
+
+/* flows.c */
+void flows_init(struct mapping_run *run);
+void flows_open(struct mapping_run *run, const struct ph_action *a);
+void flows_close(struct mapping_run *run, unsigned flow);
+void flows_resolve(struct mapping_run *run, const struct ph_action *a);
+/* Closes all. False if a look-up is still in the resolver's hands: its thread cannot be waited for.
+ */
+bool flows_done(struct mapping_run *run);
+
 /* hooks.c */
 void hooks_init(struct mapping_run *run);
 /* The mapping's state is this now (port 0: down); starts what is owed. */

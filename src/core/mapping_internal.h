@@ -90,9 +90,6 @@ void mapping_server_failed(struct ph_mapping *m, enum ph_server_kind kind,
 			   const struct ph_endpoint *server, uint64_t now_ms,
 			   struct ph_action *note);
 
-/* Sends the flow's transaction's request when it is due; false: the transaction has failed. */
-bool probe_begin(struct ph_mapping *m, unsigned flow, const uint8_t random[16], uint64_t now_ms,
-		 struct ph_actions *actions);
 void probe_connected(struct ph_mapping *m, unsigned flow, const struct ph_event *event,
 		     uint64_t now_ms, struct ph_actions *actions);
 void probe_bytes(struct ph_mapping *m, unsigned flow, const struct ph_event *event, uint64_t now_ms,

@@ -59,8 +59,9 @@ static void tx_end(struct flow *f)
 	f->awaiting = false;
 }
 
-bool probe_begin(struct ph_mapping *m, unsigned flow, const uint8_t random[16], uint64_t now_ms,
-		 struct ph_actions *actions)
+/* Begins a transaction on an open flow. */
+static void probe_begin(struct ph_mapping *m, unsigned flow, const uint8_t random[16],
+			uint64_t now_ms, struct ph_actions *actions)
 {
 	struct flow *f = &m->flows[flow];
 	struct ph_stun_id id;
@@ -69,14 +70,13 @@ bool probe_begin(struct ph_mapping *m, unsigned flow, const uint8_t random[16], 
 	f->tx = malloc(sizeof(*f->tx));
 	if (!f->tx) {
 		probe_failed(m, flow, ENOMEM, NULL, false, now_ms, actions);
-		return false;
+		return;
 	}
 	ph_stun_tx_init(f->tx, m->config.proto, &f->server, &id, now_ms, ANSWER_MS);
 	f->awaiting = true;
 	if (ph_stun_tx_tick(f->tx, now_ms) == PH_STUN_SEND)
 		send_request(m, flow, actions);
 	f->deadline_ms = ph_stun_tx_deadline(f->tx);
-	return true;
 }
 
 void probe_connected(struct ph_mapping *m, unsigned flow, const struct ph_event *event,

@@ -377,7 +377,7 @@ static int start_mapping(struct ph_daemon *d, size_t i)
 	int r;
 
 	run->daemon = d;
-	run->config = &d->config->mappings[i];
+	run->config = d->config->mappings[i];
 	r = ph_mapping_new(&run->config->core, &run->machine);
 	if (r < 0)
 		return r;

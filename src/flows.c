@@ -97,7 +97,7 @@ static void on_resolved(void *data, int error, const struct ph_address *addresse
 void flows_resolve(struct mapping_run *run, const struct ph_action *a)
 {
 	const struct ph_server_list *list =
-		a->kind == PH_SERVER_STUN ? &run->config->stun : &run->config->keepalive;
+		a->kind == PH_SERVER_STUN ? run->config->core.stun : run->config->core.keepalive;
 	struct lookup_run *l = &run->lookups[a->kind][a->server_index];
 	const char *host = list->items[a->server_index].host;
 	struct ph_event event = {

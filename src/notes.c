@@ -19,7 +19,7 @@ static const char *reason_of(const struct ph_action *a)
 static const char *server_name(const struct mapping_run *run, const struct ph_action *a)
 {
 	const struct ph_server_list *list =
-		a->kind == PH_SERVER_STUN ? &run->config->stun : &run->config->keepalive;
+		a->kind == PH_SERVER_STUN ? run->config->core.stun : run->config->core.keepalive;
 
 	return list->items[a->server_index].host;
 }

@@ -16,6 +16,11 @@
 #define HTTP_PORT     80
 #define VERIFY_MAX_MS 86400000u /* a day */
 
+struct servers {
+	size_t n;
+	struct ph_server items[PH_SERVERS_MAX];
+};
+
 /* What the words said, before it is known whether they go together. */
 struct words {
 	enum ph_proto proto;
@@ -23,7 +28,7 @@ struct words {
 	bool background;
 	const char *interface, *hook, *target, *port, *bind;
 	unsigned long interval_s, count, fwmark;
-	struct ph_server_list stun, keepalive;
+	struct servers stun, keepalive;
 };
 
 __attribute__((format(printf, 1, 2))) static int wrong(const char *format, ...)
@@ -56,7 +61,7 @@ static int number(char option, const char *text, int base, unsigned long max, un
 	return 0;
 }
 
-static int server(char option, const char *text, uint16_t port, struct ph_server_list *list)
+static int server(char option, const char *text, uint16_t port, struct servers *list)
 {
 	if (list->n == PH_SERVERS_MAX)
 		return wrong("-%c: %d servers are the most", option, PH_SERVERS_MAX);
@@ -257,6 +262,11 @@ static int set_hook(const char *path, struct ph_config_mapping *m)
 		free(absolute);
 		return wrong("-e: %s: not executable; try chmod +x", path);
 	}
+	m->hooks = calloc(1, sizeof(*m->hooks));
+	if (!m->hooks) {
+		free(absolute);
+		return wrong("out of memory");
+	}
 	m->hooks[m->n_hooks++] = (struct ph_hook){
 		.path = absolute,
 		.events = 1u << PH_ANNOUNCE_UP | 1u << PH_ANNOUNCE_CHANGE,
@@ -290,7 +300,7 @@ static uint32_t verify_ms(unsigned long count, uint32_t interval_ms)
 }
 
 /* A server that is named by an address must be of the mapping's family: no look-up can mend it. */
-static int check_servers(char option, const struct ph_server_list *list, enum ph_family family)
+static int check_servers(char option, const struct servers *list, enum ph_family family)
 {
 	struct ph_address address;
 
@@ -309,7 +319,6 @@ static int build(const struct words *w, struct ph_config_mapping *m)
 	const char *protocol = ph_proto_name(w->proto);
 	int r;
 
-	ph_config_mapping_init(m, w->proto, w->family);
 	if ((r = check_servers('s', &w->stun, w->family)) ||
 	    (r = check_servers('h', &w->keepalive, w->family)) || (r = set_bind(w->bind, core)) ||
 	    (r = set_target(w, &core->target)) || (r = set_interface(w->interface, m)))
@@ -319,14 +328,12 @@ static int build(const struct words *w, struct ph_config_mapping *m)
 	if (w->count)
 		core->verify_ms = verify_ms(w->count, core->interval_ms);
 	m->fwmark = (uint32_t)w->fwmark;
-	m->stun = w->stun;
-	m->keepalive = w->keepalive;
-	if (m->stun.n == 0)
-		ph_default_stun(w->proto, &m->stun);
-	if (m->keepalive.n == 0)
-		ph_default_keepalive(&m->keepalive);
-	core->stun = &m->stun;
-	core->keepalive = &m->keepalive;
+	core->stun = w->stun.n ? ph_server_list_new(w->stun.items, w->stun.n)
+			       : ph_default_stun(w->proto);
+	core->keepalive = w->keepalive.n ? ph_server_list_new(w->keepalive.items, w->keepalive.n)
+					 : ph_default_keepalive();
+	if (!core->stun || !core->keepalive)
+		return wrong("out of memory");
 	if (core->bind_first == core->bind_last)
 		snprintf(core->name, sizeof(core->name), "%s-%u", protocol, core->bind_first);
 	else if (w->bind && strcmp(w->bind, "0") != 0)
@@ -349,10 +356,14 @@ int ph_options_parse(int argc, char **argv, int skip, struct ph_config *ret_conf
 	if (r)
 		return r;
 	config.mappings = calloc(1, sizeof(*config.mappings));
-	if (!config.mappings)
+	if (config.mappings)
+		config.mappings[0] = ph_config_mapping_new(w.proto, w.family);
+	if (!config.mappings || !config.mappings[0]) {
+		free(config.mappings);
 		return wrong("out of memory");
+	}
 	config.background = w.background;
-	r = build(&w, &config.mappings[0]);
+	r = build(&w, config.mappings[0]);
 	if (r) {
 		ph_config_done(&config);
 		return r;

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* What the user asked for, wherever it was written. */
+/*
+ * What the user asked for, wherever it was written: src/options.c makes it of a command line,
+ * core/config_build.c of a file's lines.
+ */
 
 #include <pinhold/mapping.h>
 
-#define PH_HOOKS_MAX 8
+#define PH_HOOKS_MAX   8
+#define PH_PUBLISH_MAX 8
+#define PH_VALUE_MAX   4096 /* octets of one value in the file, with NUL */
 
 #define PH_MARK_DEFAULT 0x08000000u
 #define PH_MASK_DEFAULT 0x0f000000u
@@ -15,33 +20,151 @@ struct ph_hook {
 	unsigned events; /* 1u << enum ph_announce */
 };
 
+struct ph_prefix {
+	struct ph_address address; /* host bits are 0 */
+	uint8_t bits;
+};
+
+struct ph_limit {
+	uint32_t rate;    /* new connections; 0: no limit */
+	uint32_t seconds; /* per 1, 60, 3600 or 86400 */
+	uint32_t burst;
+};
+
+/* One `key = value` of a [publish NAME] section, in the file's order. */
+struct ph_setting {
+	char *key, *value; /* owned */
+	unsigned line;
+};
+
+enum ph_publish_type {
+	PH_PUBLISH_WEBHOOK,
+	PH_PUBLISH_CLOUDFLARE_DNS,
+	PH_PUBLISH_CLOUDFLARE_KV,
+	PH_PUBLISH_QBITTORRENT,
+	PH_PUBLISH_TRANSMISSION,
+};
+
+struct ph_publish {
+	char name[PH_NAME_MAX + 1];
+	enum ph_publish_type type;
+	struct ph_setting *settings; /* owned; without `type` */
+	size_t n_settings;
+	unsigned line;
+};
+
+/*
+ * One mapping. On the heap by itself, so that a reload keeps the object of a mapping that did not
+ * change.
+ */
 struct ph_config_mapping {
-	struct ph_mapping_config core; /* its lists are stun and keepalive below */
-	struct ph_server_list stun;
-	struct ph_server_list keepalive;
+	struct ph_mapping_config core;     /* its lists are references of this object */
+	bool enabled;                      /* no: in the file and in status, but not held */
 	char interface[PH_ADDRESS_STRLEN]; /* "auto", a name, or an address */
 	uint32_t detect_ms;
 	uint32_t fwmark;
-	struct ph_hook hooks[PH_HOOKS_MAX];
-	size_t n_hooks;
+	uint32_t rotate_ms;    /* 0: never */
+	struct ph_hook *hooks; /* owned */
+	size_t n_hooks;        /* <= PH_HOOKS_MAX */
+	unsigned line;         /* of its section; 0: from the command line */
+
+	/* Read and checked; what they do is not built yet. */
+	bool loopback, snat, reply_route;
+	struct ph_prefix *allow; /* owned; none and no file: everybody */
+	size_t n_allow;
+	char **allow_files; /* owned, absolute paths */
+	size_t n_allow_files;
+	struct ph_limit limit;
+	char (*publish)[PH_NAME_MAX + 1]; /* owned: names of publishers */
+	size_t n_publish;
 };
 
 struct ph_config {
+	char *path; /* the file, or NULL: from the command line */
 	struct ph_plan_options plan;
-	struct ph_config_mapping *mappings; /* owned */
+	struct ph_config_mapping **mappings; /* owned, in the file's order */
 	size_t n_mappings;
+	struct ph_publish *publishers; /* owned */
+	size_t n_publishers;
 	bool background; /* -d */
 };
 
 void ph_config_done(struct ph_config *config);
+void ph_config_mapping_free(struct ph_config_mapping *m);
 
-/* The built-in servers, in the order in which they are tried. */
-void ph_default_stun(enum ph_proto proto, struct ph_server_list *ret_list);
-void ph_default_keepalive(struct ph_server_list *ret_list);
+/* A mapping with the defaults of design.md for its protocol; no name, target, hook, server. NULL:
+ * out of memory. */
+struct ph_config_mapping *ph_config_mapping_new(enum ph_proto proto, enum ph_family family);
+
+/* What it takes to get from one mapping's settings to another's of the same name. */
+enum ph_config_step {
+	PH_CONFIG_SAME,  /* nothing: every setting is equal (the line in the file does not count) */
+	PH_CONFIG_ADAPT, /* it goes on, holders and public port stay */
+	PH_CONFIG_RESTART, /* protocol, family, bind ports or enabled: another mapping by this name
+			    */
+};
+
+enum ph_config_step ph_config_mapping_compare(const struct ph_config_mapping *a,
+					      const struct ph_config_mapping *b);
+
+/* Lists of servers are shared by mappings and never change. NULL: out of memory. */
+struct ph_server_list *ph_server_list_new(const struct ph_server *servers, size_t n);
+const struct ph_server_list *ph_server_list_ref(const struct ph_server_list *list);
+void ph_server_list_unref(const struct ph_server_list *list);
+
+/* The built-in servers, in the order in which they are tried; a new reference, or NULL. */
+const struct ph_server_list *ph_default_stun(enum ph_proto proto);
+const struct ph_server_list *ph_default_keepalive(void);
 
 /* "host", "host:port", "[v6]", "[v6]:port" or a bare IPv6 address. 0 or -EINVAL. */
 int ph_server_parse(const char *text, uint16_t default_port, struct ph_server *ret_server);
 
-/* A mapping with the defaults of design.md for its protocol; no target, no hook, no server. */
-void ph_config_mapping_init(struct ph_config_mapping *m, enum ph_proto proto,
-			    enum ph_family family);
+/*
+ * A file, line by line, to a configuration. Whoever reads the file calls section() and entry() in
+ * order; every mistake is reported at once, with its line and what would be allowed, and the rest
+ * is checked all the same.
+ */
+struct ph_config_builder;
+
+typedef void (*ph_config_report_fn)(void *data, unsigned line, const char *text);
+
+struct ph_config_source {
+	const char *path;                         /* for ph_config.path; NULL: none */
+	uint16_t ephemeral_first, ephemeral_last; /* what `bind = 0` means here */
+	ph_config_report_fn report;               /* text: one line without a final full stop */
+	void *data;
+};
+
+/* 0 or -ENOMEM. */
+int ph_config_builder_new(const struct ph_config_source *source,
+			  struct ph_config_builder **ret_builder);
+void ph_config_builder_free(struct ph_config_builder *b);
+/* header: between the brackets, "global" or "mapping web". */
+void ph_config_builder_section(struct ph_config_builder *b, unsigned line, const char *header);
+void ph_config_builder_entry(struct ph_config_builder *b, unsigned line, const char *key,
+			     const char *value);
+/* A line that is neither, in the reader's words. */
+void ph_config_builder_wrong(struct ph_config_builder *b, unsigned line, const char *text);
+/* The end of the file. 0, -EINVAL (at least one mistake was reported), -ENOMEM. */
+int ph_config_builder_finish(struct ph_config_builder *b, struct ph_config *ret_config);
+
+/* Parts of values, as the file and the command line have them in common. 0 or -EINVAL. */
+
+/* PORT, LO-HI, LO~HI; not 0, which depends on the machine. */
+int ph_bind_parse(const char *text, struct ph_mapping_config *ret_core);
+/* Why no connection can be forwarded to that address ("is ..."), or NULL. */
+const char *ph_target_refusal(const struct ph_address *address);
+/* Whether text may be an interface's name (kernel: net/core/dev.c, dev_valid_name()). */
+bool ph_interface_name_valid(const char *text);
+/* NULL: a mapping may be called so; otherwise why not ("is ...", "has ..."). */
+const char *ph_name_refusal(const char *name);
+
+/*
+ * sys/config_file.c: reads path by inih and feeds the builder. Mistakes go to report. 0, -EINVAL
+ * (mistakes were reported), -errno of opening and reading (nothing was reported), -EFBIG (more than
+ * a megabyte), -EISDIR, -ENOMEM.
+ */
+int ph_config_read(const char *path, ph_config_report_fn report, void *data,
+		   struct ph_config *ret_config);
+/* The kernel's own choice of ports for outgoing connections (ip_local_port_range). */
+void ph_ephemeral_range(uint16_t *ret_first, uint16_t *ret_last);

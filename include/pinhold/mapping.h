@@ -18,9 +18,11 @@ struct ph_server {
 	uint16_t port;
 };
 
+/* Shared by mappings, hence counted; core/config.c makes them. */
 struct ph_server_list {
-	struct ph_server items[PH_SERVERS_MAX];
+	unsigned references;
 	size_t n;
+	struct ph_server items[PH_SERVERS_MAX];
 };
 
 enum ph_server_kind { PH_SERVER_STUN, PH_SERVER_KEEPALIVE };
@@ -32,6 +34,7 @@ struct ph_mapping_config {
 	uint16_t bind_first; /* 1..65535 */
 	uint16_t bind_last;  /* >= bind_first; the candidates when a port is taken */
 	bool bind_random;    /* try them in random order, else ascending */
+	uint16_t bind_start; /* the candidate to begin with; 0: by the rule above */
 	struct ph_target target;
 	uint32_t interval_ms;              /* between a holder's requests */
 	uint32_t verify_ms;                /* at the latest, a fresh probe on a fresh flow */
@@ -56,8 +59,8 @@ enum ph_mapping_state {
 
 enum ph_event_type {
 	PH_EVENT_START,    /* once, first: random */
-	PH_EVENT_ADDRESS,  /* interface, address: the interface's address now; address.family 0: it
-			      has none */
+	PH_EVENT_ADDRESS,  /* interface, index, address: the interface's address now;
+			      address.family 0: it has none */
 	PH_EVENT_RESOLVED, /* kind, server, addresses, n_addresses; n_addresses 0: failed, reason */
 	PH_EVENT_CONNECTED, /* flow, random: TCP's handshake is done, or the UDP socket exists */
 	PH_EVENT_BYTES,     /* flow, bytes, len, from */
@@ -83,6 +86,7 @@ struct ph_event {
 	const struct ph_address *addresses;
 	size_t n_addresses;
 	const char *interface;
+	int index; /* of the interface: one that was made anew has another */
 	struct ph_address address;
 	uint64_t generation;
 	uint8_t random[16]; /* from the kernel's random source */
@@ -162,6 +166,48 @@ uint64_t ph_mapping_deadline(const struct ph_mapping *m);
  * every change; peers point into the mapping and are valid until the next event.
  */
 uint64_t ph_mapping_want(const struct ph_mapping *m, struct ph_plan_mapping *ret_want);
+
+/*
+ * Other settings for the same mapping: name, protocol, family and bind ports must be equal.
+ * Holders, public port and what is announced stay as they are; servers that are no longer listed
+ * are left as their flows end. Actions as of an event.
+ */
+void ph_mapping_reconfigure(struct ph_mapping *m, const struct ph_mapping_config *config,
+			    uint64_t now_ms, struct ph_actions *actions);
+
+/* Whether two servers have told the same endpoint, which is what makes a port usable from outside
+ * (RFC 4787 section 4.1). */
+enum ph_independence {
+	PH_INDEPENDENCE_UNKNOWN, /* fewer than two have answered yet */
+	PH_INDEPENDENT,
+	PH_DEPENDENT, /* a symmetric NAT: nothing is announced */
+};
+
+struct ph_holder_view {
+	struct ph_endpoint server;
+	bool open;
+	uint64_t since_ms; /* when it was opened */
+	uint32_t rtt_ms;   /* of the last request; UINT32_MAX: none was answered yet */
+};
+
+/* What status tells of a mapping. Times are those of the events, 0: never. */
+struct ph_mapping_view {
+	enum ph_mapping_state state;
+	const char *why; /* what keeps it from being up or from being sure; constant; NULL: nothing
+			  */
+	struct ph_endpoint private_endpoint; /* port 0: none */
+	struct ph_endpoint public_endpoint;  /* installed; port 0: none */
+	uint64_t state_since_ms;
+	uint64_t endpoint_since_ms; /* since when the public endpoint is what it is */
+	uint64_t verified_ms;       /* when a fresh flow's answer last agreed */
+	unsigned changes;           /* of the public endpoint, after the first */
+	bool can_verify; /* there are enough servers that one is fresh whenever one is asked */
+	enum ph_independence independence;
+	struct ph_holder_view holders[PH_FLOW_HOLDERS];
+	size_t n_holders; /* that exist, open or on their way */
+};
+
+void ph_mapping_view(const struct ph_mapping *m, uint64_t now_ms, struct ph_mapping_view *ret_view);
 
 enum ph_mapping_state ph_mapping_state(const struct ph_mapping *m);
 const struct ph_mapping_config *ph_mapping_config(const struct ph_mapping *m);

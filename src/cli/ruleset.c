@@ -91,9 +91,9 @@ static int describe(const struct ph_config_mapping *m, const struct ph_links *vi
 	if (m->core.target.kind != PH_TARGET_NONE && m->core.target.port == 0)
 		puts("# the target's port follows the public port, which is not known yet: no rule towards it");
 	ret_want->private_endpoint.port = m->core.bind_first;
-	add_peers(&m->stun, m->core.family, peers);
+	add_peers(m->core.stun, m->core.family, peers);
 	if (m->core.proto == PH_TCP)
-		add_peers(&m->keepalive, m->core.family, peers);
+		add_peers(m->core.keepalive, m->core.family, peers);
 	if (peers->left_out)
 		fprintf(stderr,
 			"pinhold: ruleset: %zu servers are left out of the peers: their names cannot be looked up now\n",
@@ -114,7 +114,7 @@ int ph_ruleset_print(const struct ph_config *config)
 	if (wants && peers)
 		r = ph_rtnetlink_read(&view);
 	for (size_t i = 0; r == 0 && status == 0 && i < config->n_mappings; i++)
-		status = describe(&config->mappings[i], &view, &peers[i], &wants[i]);
+		status = describe(config->mappings[i], &view, &peers[i], &wants[i]);
 	if (r == 0 && status == 0)
 		r = ph_table_new(&config->plan, wants, config->n_mappings, &table);
 	if (r == 0 && status == 0)

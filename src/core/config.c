@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <pinhold/config.h>
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -32,25 +33,48 @@ static const struct ph_server default_keepalive[] = {
 	{ "www.baidu.com", HTTP_PORT },
 };
 
-static void fill(struct ph_server_list *list, const struct ph_server *servers, size_t n)
+#define N(array) (sizeof(array) / sizeof(*(array)))
+
+struct ph_server_list *ph_server_list_new(const struct ph_server *servers, size_t n)
 {
-	memcpy(list->items, servers, n * sizeof(*servers));
+	struct ph_server_list *list = calloc(1, sizeof(*list));
+
+	assert(n <= PH_SERVERS_MAX);
+	if (!list)
+		return NULL;
+	list->references = 1;
 	list->n = n;
+	memcpy(list->items, servers, n * sizeof(*servers));
+	return list;
 }
 
-void ph_default_stun(enum ph_proto proto, struct ph_server_list *ret_list)
+/* Counting is the one thing that changes in a list. */
+static struct ph_server_list *counted(const struct ph_server_list *list)
 {
-	if (proto == PH_TCP)
-		fill(ret_list, default_stun_tcp,
-		     sizeof(default_stun_tcp) / sizeof(*default_stun_tcp));
-	else
-		fill(ret_list, default_stun_udp,
-		     sizeof(default_stun_udp) / sizeof(*default_stun_udp));
+	return (struct ph_server_list *)(uintptr_t)list;
 }
 
-void ph_default_keepalive(struct ph_server_list *ret_list)
+const struct ph_server_list *ph_server_list_ref(const struct ph_server_list *list)
 {
-	fill(ret_list, default_keepalive, sizeof(default_keepalive) / sizeof(*default_keepalive));
+	counted(list)->references++;
+	return list;
+}
+
+void ph_server_list_unref(const struct ph_server_list *list)
+{
+	if (list && --counted(list)->references == 0)
+		free(counted(list));
+}
+
+const struct ph_server_list *ph_default_stun(enum ph_proto proto)
+{
+	return proto == PH_TCP ? ph_server_list_new(default_stun_tcp, N(default_stun_tcp))
+			       : ph_server_list_new(default_stun_udp, N(default_stun_udp));
+}
+
+const struct ph_server_list *ph_default_keepalive(void)
+{
+	return ph_server_list_new(default_keepalive, N(default_keepalive));
 }
 
 static bool host_fits(const char *host)
@@ -102,8 +126,12 @@ int ph_server_parse(const char *text, uint16_t default_port, struct ph_server *r
 	return 0;
 }
 
-void ph_config_mapping_init(struct ph_config_mapping *m, enum ph_proto proto, enum ph_family family)
+struct ph_config_mapping *ph_config_mapping_new(enum ph_proto proto, enum ph_family family)
 {
+	struct ph_config_mapping *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
 	*m = (struct ph_config_mapping){
 		.core = {
 			.proto = proto,
@@ -111,16 +139,47 @@ void ph_config_mapping_init(struct ph_config_mapping *m, enum ph_proto proto, en
 			.interval_ms = proto == PH_TCP ? 30000 : 10000,
 			.verify_ms = 60000,
 		},
+		.enabled = true,
 		.interface = "auto",
 		.detect_ms = 5000,
+		.loopback = true,
+		.reply_route = true,
 	};
+	return m;
+}
+
+void ph_config_mapping_free(struct ph_config_mapping *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < m->n_hooks; i++)
+		free(m->hooks[i].path);
+	for (size_t i = 0; i < m->n_allow_files; i++)
+		free(m->allow_files[i]);
+	free(m->hooks);
+	free(m->allow);
+	free(m->allow_files);
+	free(m->publish);
+	ph_server_list_unref(m->core.stun);
+	ph_server_list_unref(m->core.keepalive);
+	free(m);
 }
 
 void ph_config_done(struct ph_config *config)
 {
 	for (size_t i = 0; i < config->n_mappings; i++)
-		for (size_t k = 0; k < config->mappings[i].n_hooks; k++)
-			free(config->mappings[i].hooks[k].path);
+		ph_config_mapping_free(config->mappings[i]);
+	for (size_t i = 0; i < config->n_publishers; i++) {
+		struct ph_publish *p = &config->publishers[i];
+
+		for (size_t k = 0; k < p->n_settings; k++) {
+			free(p->settings[k].key);
+			free(p->settings[k].value);
+		}
+		free(p->settings);
+	}
 	free(config->mappings);
+	free(config->publishers);
+	free(config->path);
 	*config = (struct ph_config){ 0 };
 }

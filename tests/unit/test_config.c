@@ -59,21 +59,23 @@ static void test_server(void **state)
 static void test_defaults(void **state)
 {
 	static const enum ph_proto protos[] = { PH_TCP, PH_UDP };
-	struct ph_server_list list;
+	const struct ph_server_list *list;
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
 		struct ph_server s;
 
-		ph_default_stun(protos[i], &list);
-		assert_in_range(list.n, 5,
+		list = ph_default_stun(protos[i]);
+		assert_in_range(list->n, 5,
 				PH_SERVERS_MAX); /* fresh flows for five minutes of `verify` */
-		for (size_t k = 0; k < list.n; k++)
+		for (size_t k = 0; k < list->n; k++)
 			assert_int_equal(
-				ph_server_parse(list.items[k].host, list.items[k].port, &s), 0);
+				ph_server_parse(list->items[k].host, list->items[k].port, &s), 0);
+		ph_server_list_unref(list);
 	}
-	ph_default_keepalive(&list);
-	assert_in_range(list.n, 3, PH_SERVERS_MAX); /* two holders and one to go to */
+	list = ph_default_keepalive();
+	assert_in_range(list->n, 3, PH_SERVERS_MAX); /* two holders and one to go to */
+	ph_server_list_unref(list);
 }
 
 int main(void)

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* Files that others read at any moment: written beside and moved into place. */
+
+#include <stddef.h>
+
+/* Writes text to directory/name (0644), whole or not at all; nothing of a failed try stays. 0 or
+ * -errno. */
+int ph_state_write(const char *directory, const char *name, const char *text, size_t len);
+/* Removes directory/name. Not there is fine. 0 or -errno. */
+int ph_state_remove(const char *directory, const char *name);

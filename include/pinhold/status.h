@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What the daemon knows, as plain values (filled by src/status.c), and as JSON (src/status_json.c;
+ * documented in pinhold(8)). Borrowed pointers are valid while the values are.
+ */
+
+#include <jansson.h>
+#include <pinhold/config.h>
+#include <time.h>
+
+struct ph_status_hook {
+	const char *path;
+	bool called;            /* at all; otherwise only path, running */
+	bool running;           /* now */
+	enum ph_announce event; /* of the last call that has ended */
+	uint64_t ended_ms;
+	bool timed_out;
+	int error;  /* -errno: it could not be started */
+	int status; /* exit status, if the others are 0 */
+	int signal;
+	uint64_t retry_ms; /* 0: nothing is owed */
+};
+
+struct ph_status_mapping {
+	const struct ph_config_mapping *config;
+	char interface[PH_INTERFACE_MAX + 1]; /* "": none */
+	bool held;                            /* no: disabled, and view is empty */
+	struct ph_mapping_view view;
+	const char *why; /* instead of the view's: what the links lack; NULL: the view's */
+	bool counted;
+	uint64_t connections; /* from outside, as the kernel counts */
+	struct ph_status_hook hooks[PH_HOOKS_MAX];
+	size_t n_hooks;
+};
+
+struct ph_status_table {
+	bool installed;
+	bool owner;          /* false: a plain table */
+	const char *error;   /* why the last transaction failed, or NULL */
+	uint64_t foreign_ms; /* last foreign change; 0: none */
+};
+
+struct ph_status_daemon {
+	const char *config_path; /* NULL: from the command line */
+	uint64_t started_ms;
+	struct ph_status_table table;
+};
+
+/* Monotonic now, as the values', beside the wall clock's now, so that times can be told in UTC. */
+struct ph_status_clock {
+	uint64_t now_ms;
+	struct timespec now;
+};
+
+/* New references, or NULL (out of memory). The second is without "mappings". */
+json_t *ph_status_mapping_json(const struct ph_status_mapping *s,
+			       const struct ph_status_clock *clock);
+json_t *ph_status_daemon_json(const struct ph_status_daemon *s,
+			      const struct ph_status_clock *clock);
+
+/* "up", "opening", "probing", "lost", "disabled". */
+const char *ph_status_state(const struct ph_status_mapping *s);

@@ -24,7 +24,7 @@
 #include "notes.h"
 
 #define QUEUE_MAX     256   /* events that actions cause at once; the machines bound it */
-#define RETRY_MS      2000u /* the table, the links */
+#define RETRY_MS      2000u /* the table */
 #define LAST_WORDS_MS 2500u /* of the 3 s that an exit may take */
 
 struct queued {
@@ -39,7 +39,6 @@ struct ph_daemon {
 	uv_prepare_t prepare;
 	uv_signal_t signals[2];
 	uv_timer_t table_retry;
-	uv_timer_t links_retry;
 	uv_timer_t last_words;
 	struct ph_nft *nft;
 	struct ph_rtnetlink *rtnetlink;
@@ -261,46 +260,39 @@ static void look_for_mapping(struct mapping_run *run, const struct ph_links *vie
 	bool same;
 
 	seen.answer = ph_links_find(view, run->config->interface, run->config->core.family,
-				    seen.name, &seen.address);
-	same = seen.answer == run->links.answer &&
+				    seen.name, &seen.index, &seen.address);
+	same = seen.answer == run->links.answer && seen.index == run->links.index &&
 	       ph_address_equal(&seen.address, &run->links.address) &&
 	       strcmp(seen.name, run->links.name) == 0;
 	run->links = seen;
 	/* At start it is said once all is well: what is wrong then is one line. */
 	if (!same && !starting)
 		note_links(run);
+	event.index = seen.index;
 	event.address = seen.address;
 	ph_daemon_feed(run, &event);
 }
 
 static int look_at_links(struct ph_daemon *d, bool starting)
 {
-	struct ph_links view;
-	int r = ph_rtnetlink_read(&view);
+	const struct ph_links *view;
+	int r = ph_rtnetlink_view(d->rtnetlink, &view);
 
 	if (r < 0) {
 		ph_error("rtnetlink: the interfaces cannot be read: %s", strerror(-r));
 		return r;
 	}
 	for (size_t i = 0; i < d->n_runs; i++)
-		look_for_mapping(&d->runs[i], &view, starting);
-	ph_links_done(&view);
+		look_for_mapping(&d->runs[i], view, starting);
 	return 0;
 }
-
-static void on_links_retry(uv_timer_t *timer);
 
 static void on_links(void *data)
 {
 	struct ph_daemon *d = data;
 
-	if (!d->stopping && look_at_links(d, false) < 0)
-		uv_timer_start(&d->links_retry, on_links_retry, RETRY_MS, 0);
-}
-
-static void on_links_retry(uv_timer_t *timer)
-{
-	on_links(timer->data);
+	if (!d->stopping)
+		look_at_links(d, false);
 }
 
 /* ---- the end ---- */
@@ -462,9 +454,8 @@ static void init_handles(struct ph_daemon *d)
 {
 	uv_prepare_init(&d->loop, &d->prepare);
 	uv_timer_init(&d->loop, &d->table_retry);
-	uv_timer_init(&d->loop, &d->links_retry);
 	uv_timer_init(&d->loop, &d->last_words);
-	d->prepare.data = d->table_retry.data = d->links_retry.data = d->last_words.data = d;
+	d->prepare.data = d->table_retry.data = d->last_words.data = d;
 	uv_prepare_start(&d->prepare, on_prepare);
 	for (unsigned i = 0; i < 2; i++) {
 		uv_signal_init(&d->loop, &d->signals[i]);

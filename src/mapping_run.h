@@ -42,6 +42,7 @@ struct hook_run {
 struct links_seen {
 	enum ph_links_answer answer;
 	char name[PH_INTERFACE_MAX + 1];
+	int index;
 	struct ph_address address;
 };
 

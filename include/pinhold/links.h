@@ -22,10 +22,12 @@ struct ph_link_address {
 	bool temporary; /* IPv6 privacy extensions; IPv4 secondary */
 };
 
-struct ph_link_route { /* a default route of the main table */
+/* One way of a default route of the main table; a multipath route has several. */
+struct ph_link_route {
 	int index;
 	enum ph_family family;
 	uint32_t metric;
+	int preference; /* of the router (RFC 4191 section 2.1): 1 high, 0 medium, -1 low */
 };
 
 struct ph_links {
@@ -50,26 +52,40 @@ enum ph_links_answer {
 
 /*
  * The interface and address that the setting means for family now. setting: "auto" (the default
- * route's interface), an interface's name, or an address. ret_name is set whenever an interface was
- * found.
+ * route's interface), an interface's name, or an address. "auto" is the kernel's choice, lowest
+ * metric and then highest preference, among the routes whose interface is up: the kernel keeps an
+ * IPv4 route when only the carrier is lost. ret_name and ret_index are set whenever an interface
+ * was found, ret_address only with PH_LINKS_FOUND.
  */
 enum ph_links_answer ph_links_find(const struct ph_links *view, const char *setting,
 				   enum ph_family family,
-				   char ret_name[static PH_INTERFACE_MAX + 1],
+				   char ret_name[static PH_INTERFACE_MAX + 1], int *ret_index,
 				   struct ph_address *ret_address);
 
-/* Reads a view from the kernel, blocking for well under a millisecond. 0 or -errno; *ret_view is to
- * be freed. */
+/*
+ * Reads a view from the kernel, blocking: for well under a millisecond, or as long as the kernel
+ * takes to list the main routing table. 0, -errno, -ETIMEDOUT, -EAGAIN (it kept changing);
+ * *ret_view is to be freed.
+ */
 int ph_rtnetlink_read(struct ph_links *ret_view);
 
 struct uv_loop_s;
 struct ph_rtnetlink;
 
 /*
- * Calls fn from the loop after links, addresses or routes have changed: 100 ms after the first
- * change of a burst. Lost messages (ENOBUFS) count as a change, because fn reads a new view anyhow.
- * 0 or -errno.
+ * Calls fn from the loop after links, addresses or default routes have changed: 100 ms after the
+ * first change of a burst, and not if all is as it was by then. Lost messages (ENOBUFS) count as a
+ * change of everything. The watch begins now, so whoever looks afterwards misses nothing. 0 or
+ * -errno.
  */
 int ph_rtnetlink_watch(struct uv_loop_s *loop, void (*fn)(void *data), void *data,
 		       struct ph_rtnetlink **ret_watch);
 void ph_rtnetlink_close(struct ph_rtnetlink *w);
+
+/*
+ * The view now: reads again, as ph_rtnetlink_read() does, what is not as it was when it was last
+ * read. The view is the watch's, and valid until the next call or the next iteration of the loop.
+ * After an error (ph_rtnetlink_read()'s) the watch tries again by itself, once a second, and calls
+ * fn when it has found a change.
+ */
+int ph_rtnetlink_view(struct ph_rtnetlink *w, const struct ph_links **ret_view);

@@ -56,6 +56,7 @@ static int describe(const struct ph_config_mapping *m, const struct ph_links *vi
 		    struct peers *peers, struct ph_plan_mapping *ret_want)
 {
 	enum ph_links_answer answer;
+	int index = 0;
 
 	*ret_want = (struct ph_plan_mapping){
 		.proto = m->core.proto,
@@ -63,7 +64,7 @@ static int describe(const struct ph_config_mapping *m, const struct ph_links *vi
 		.open = true,
 	};
 	memcpy(ret_want->name, m->core.name, sizeof(ret_want->name));
-	answer = ph_links_find(view, m->interface, m->core.family, ret_want->interface,
+	answer = ph_links_find(view, m->interface, m->core.family, ret_want->interface, &index,
 			       &ret_want->private_endpoint.address);
 	switch (answer) {
 	case PH_LINKS_FOUND:

@@ -28,20 +28,43 @@ static const struct ph_link *by_name(const struct ph_links *view, const char *na
 	return NULL;
 }
 
+static bool better(const struct ph_link_route *a, const struct ph_link_route *b)
+{
+	return a->metric != b->metric ? a->metric < b->metric : a->preference > b->preference;
+}
+
+/* Where there is no default route over a link that is up, the best one says which is down. */
 static const struct ph_link *by_default_route(const struct ph_links *view, enum ph_family family)
 {
 	const struct ph_link_route *best = NULL;
+	const struct ph_link *best_link = NULL;
 
 	for (size_t i = 0; i < view->n_routes; i++) {
 		const struct ph_link_route *r = &view->routes[i];
+		const struct ph_link *link = by_index(view, r->index);
 
-		if (r->family == family && (!best || r->metric < best->metric))
+		if (r->family != family || !link)
+			continue;
+		if (!best || (link->up != best_link->up ? link->up : better(r, best))) {
 			best = r;
+			best_link = link;
+		}
 	}
-	return best ? by_index(view, best->index) : NULL;
+	return best_link;
 }
 
-/* The link's address of the family that is stable if there is one. */
+/* A unique local address (RFC 4193) reaches no server. */
+static bool local_only(const struct ph_address *a)
+{
+	return a->family == PH_IPV6 && (a->octets[0] & 0xfe) == 0xfc;
+}
+
+static int rank(const struct ph_link_address *a)
+{
+	return 2 * !local_only(&a->address) + !a->temporary;
+}
+
+/* The link's address of the family: one that reaches the Internet, and stable, if there is one. */
 static const struct ph_link_address *address_of(const struct ph_links *view, int index,
 						enum ph_family family)
 {
@@ -52,7 +75,7 @@ static const struct ph_link_address *address_of(const struct ph_links *view, int
 
 		if (a->index != index || a->address.family != family || !a->usable)
 			continue;
-		if (!best || (best->temporary && !a->temporary))
+		if (!best || rank(a) > rank(best))
 			best = a;
 	}
 	return best;
@@ -60,7 +83,7 @@ static const struct ph_link_address *address_of(const struct ph_links *view, int
 
 static enum ph_links_answer find_address(const struct ph_links *view,
 					 const struct ph_address *wanted,
-					 char ret_name[static PH_INTERFACE_MAX + 1],
+					 char ret_name[static PH_INTERFACE_MAX + 1], int *ret_index,
 					 struct ph_address *ret_address)
 {
 	for (size_t i = 0; i < view->n_addresses; i++) {
@@ -70,6 +93,7 @@ static enum ph_links_answer find_address(const struct ph_links *view,
 		if (!ph_address_equal(&a->address, wanted) || !link)
 			continue;
 		memcpy(ret_name, link->name, sizeof(link->name));
+		*ret_index = link->index;
 		if (!link->up)
 			return PH_LINKS_DOWN;
 		if (!a->usable)
@@ -82,7 +106,7 @@ static enum ph_links_answer find_address(const struct ph_links *view,
 
 enum ph_links_answer ph_links_find(const struct ph_links *view, const char *setting,
 				   enum ph_family family,
-				   char ret_name[static PH_INTERFACE_MAX + 1],
+				   char ret_name[static PH_INTERFACE_MAX + 1], int *ret_index,
 				   struct ph_address *ret_address)
 {
 	const struct ph_link_address *a;
@@ -90,12 +114,13 @@ enum ph_links_answer ph_links_find(const struct ph_links *view, const char *sett
 	struct ph_address wanted;
 
 	if (ph_address_parse(setting, &wanted) == 0)
-		return find_address(view, &wanted, ret_name, ret_address);
+		return find_address(view, &wanted, ret_name, ret_index, ret_address);
 	link = strcmp(setting, "auto") == 0 ? by_default_route(view, family)
 					    : by_name(view, setting);
 	if (!link)
 		return PH_LINKS_NO_INTERFACE;
 	memcpy(ret_name, link->name, sizeof(link->name));
+	*ret_index = link->index;
 	if (!link->up)
 		return PH_LINKS_DOWN;
 	a = address_of(view, link->index, family);

@@ -15,7 +15,7 @@ static struct ph_link_address addresses[] = {
 	{ 3, { PH_IPV4, { 100, 64, 0, 2 } }, true, false },
 	{ 4, { PH_IPV4, { 10, 0, 0, 2 } }, true, false },
 };
-static struct ph_link_route routes[] = { { 4, PH_IPV4, 200 }, { 3, PH_IPV4, 100 } };
+static struct ph_link_route routes[] = { { 4, PH_IPV4, 200, 0 }, { 3, PH_IPV4, 100, 0 } };
 static const struct ph_links view = { links, 4, addresses, 7, routes, 2 };
 
 static void check(const char *setting, enum ph_family family, enum ph_links_answer wanted,
@@ -23,9 +23,11 @@ static void check(const char *setting, enum ph_family family, enum ph_links_answ
 {
 	char got[PH_INTERFACE_MAX + 1] = "", text[PH_ADDRESS_STRLEN];
 	struct ph_address a = { 0 };
+	int index = 0;
 
-	assert_int_equal(ph_links_find(&view, setting, family, got, &a), wanted);
+	assert_int_equal(ph_links_find(&view, setting, family, got, &index, &a), wanted);
 	assert_string_equal(got, name);
+	assert_string_equal(index ? links[index - 1].name : "", name);
 	if (address)
 		assert_string_equal(ph_address_format(&a, text), address);
 }
@@ -47,9 +49,88 @@ static void test_find(void **state)
 	check("eth9", PH_IPV4, PH_LINKS_NO_INTERFACE, "", NULL);
 }
 
+/* The interface that "auto" means with these default routes. */
+static const char *automatic(enum ph_family family, struct ph_link_route *some, size_t n,
+			     enum ph_links_answer wanted)
+{
+	static struct ph_link three[] = { { "dsl", 1, true },
+					  { "lte", 2, true },
+					  { "cut", 3, false } };
+	static struct ph_link_address six[] = {
+		{ 1, { PH_IPV4, { 10, 0, 0, 1 } }, true, false },
+		{ 2, { PH_IPV4, { 10, 0, 0, 2 } }, true, false },
+		{ 3, { PH_IPV4, { 10, 0, 0, 3 } }, true, false },
+		{ 1, { PH_IPV6, { 0x20, 0x01, [15] = 1 } }, true, false },
+		{ 2, { PH_IPV6, { 0x20, 0x01, [15] = 2 } }, true, false },
+		{ 3, { PH_IPV6, { 0x20, 0x01, [15] = 3 } }, true, false },
+	};
+	const struct ph_links now = { three, 3, six, 6, some, n };
+	static char name[PH_INTERFACE_MAX + 1];
+	struct ph_address a;
+	int index = -1;
+
+	name[0] = '\0';
+	assert_int_equal(ph_links_find(&now, "auto", family, name, &index, &a), wanted);
+	return name;
+}
+
+static void test_default_route(void **state)
+{
+	struct ph_link_route r[3] = { { 2, PH_IPV4, 10, 0 }, { 1, PH_IPV4, 20, 0 } };
+
+	(void)state;
+	assert_string_equal(automatic(PH_IPV4, r, 0, PH_LINKS_NO_INTERFACE), "");
+	assert_string_equal(automatic(PH_IPV6, r, 2, PH_LINKS_NO_INTERFACE), "");
+	assert_string_equal(automatic(PH_IPV4, r, 2, PH_LINKS_FOUND), "lte");
+	/* The better one's interface is down: the next, wherever it stands. */
+	r[0].index = 3;
+	assert_string_equal(automatic(PH_IPV4, r, 2, PH_LINKS_FOUND), "dsl");
+	r[2] = (struct ph_link_route){ 3, PH_IPV4, 1, 0 };
+	assert_string_equal(automatic(PH_IPV4, r, 3, PH_LINKS_FOUND), "dsl");
+	/* All are down: the best says so. */
+	assert_string_equal(automatic(PH_IPV4, r, 1, PH_LINKS_DOWN), "cut");
+	/* An interface that is not there any more. */
+	r[0].index = 9;
+	assert_string_equal(automatic(PH_IPV4, r, 1, PH_LINKS_NO_INTERFACE), "");
+	assert_string_equal(automatic(PH_IPV4, r, 2, PH_LINKS_FOUND), "dsl");
+	/* IPv6: among equals the router's preference, then the kernel's order. */
+	r[0] = (struct ph_link_route){ 1, PH_IPV6, 1024, 0 };
+	r[1] = (struct ph_link_route){ 2, PH_IPV6, 1024, 0 };
+	assert_string_equal(automatic(PH_IPV6, r, 2, PH_LINKS_FOUND), "dsl");
+	r[1].preference = 1;
+	assert_string_equal(automatic(PH_IPV6, r, 2, PH_LINKS_FOUND), "lte");
+	r[0].metric = 512;
+	assert_string_equal(automatic(PH_IPV6, r, 2, PH_LINKS_FOUND), "dsl");
+}
+
+/* A unique local address is taken only where there is no other. */
+static void test_local_address(void **state)
+{
+	struct ph_link wan = { "wan", 1, true };
+	struct ph_link_address two[] = {
+		{ 1, { PH_IPV6, { 0xfd, [15] = 1 } }, true, false },
+		{ 1, { PH_IPV6, { 0x20, 0x01, [15] = 1 } }, true, true },
+	};
+	struct ph_links now = { &wan, 1, two, 2, NULL, 0 };
+	char name[PH_INTERFACE_MAX + 1];
+	struct ph_address a;
+	int index;
+
+	(void)state;
+	assert_int_equal(ph_links_find(&now, "wan", PH_IPV6, name, &index, &a), PH_LINKS_FOUND);
+	assert_true(ph_address_equal(&a, &two[1].address));
+	now.n_addresses = 1;
+	assert_int_equal(ph_links_find(&now, "wan", PH_IPV6, name, &index, &a), PH_LINKS_FOUND);
+	assert_true(ph_address_equal(&a, &two[0].address));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_find) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_default_route),
+		cmocka_unit_test(test_local_address),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * For tests of src/sys that need a network: meson runs each in a sandbox (tests/lab/sandbox), that
+ * is as root of a network namespace of its own, in which nothing is up yet.
+ */
+
+#include "../unit/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Lines for ip(8), carried out in one process, all of them or the test fails. */
+static inline void ip(const char *lines)
+{
+	FILE *f = popen("exec ip -batch -", "we");
+
+	assert_non_null(f);
+	assert_true(fputs(lines, f) >= 0);
+	assert_int_equal(pclose(f), 0);
+}

@@ -42,6 +42,7 @@ struct ph_daemon {
 	uv_timer_t last_words;
 	struct ph_nft *nft;
 	struct ph_rtnetlink *rtnetlink;
+	struct ph_resolver *resolver;
 	const struct ph_config *config;
 	struct mapping_run *runs;
 	size_t n_runs;
@@ -56,6 +57,11 @@ struct ph_daemon {
 uv_loop_t *ph_daemon_loop(struct ph_daemon *d)
 {
 	return &d->loop;
+}
+
+struct ph_resolver *ph_daemon_resolver(struct ph_daemon *d)
+{
+	return d->resolver;
 }
 
 bool ph_daemon_stopping(const struct ph_daemon *d)
@@ -394,7 +400,8 @@ static int start(struct ph_daemon *d)
 		return r;
 	}
 	d->runs = calloc(d->config->n_mappings, sizeof(*d->runs));
-	if (!d->runs)
+	d->resolver = ph_resolver_new(&d->loop);
+	if (!d->runs || !d->resolver)
 		return -ENOMEM;
 	r = ph_rtnetlink_watch(&d->loop, on_links, d, &d->rtnetlink);
 	if (r < 0) {
@@ -430,15 +437,16 @@ static void on_walk(uv_handle_t *handle, void *data)
 /* Returns false if a look-up is still in the resolver's hands: its thread cannot be waited for. */
 static bool clean_up(struct ph_daemon *d)
 {
-	bool clean = true;
+	bool clean;
 
 	for (size_t i = 0; i < d->n_runs; i++) {
 		struct mapping_run *run = &d->runs[i];
 
-		clean = flows_done(run) && clean;
+		flows_done(run);
 		hooks_done(run);
 		ph_mapping_free(run->machine);
 	}
+	clean = ph_resolver_free(d->resolver);
 	ph_rtnetlink_close(d->rtnetlink);
 	ph_nft_close(d->nft);
 	uv_walk(&d->loop, on_walk, NULL);

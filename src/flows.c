@@ -109,8 +109,8 @@ void flows_resolve(struct mapping_run *run, const struct ph_action *a)
 	int r = UV_EAI_ADDRFAMILY;
 
 	if (ph_address_parse(host, &address) < 0)
-		r = ph_resolve_start(ph_daemon_loop(run->daemon), host, run->config->core.family,
-				     on_resolved, l, &l->request);
+		r = ph_resolve_start(ph_daemon_resolver(run->daemon), host,
+				     run->config->core.family, on_resolved, l, &l->request);
 	else if (address.family == run->config->core.family)
 		r = 1;
 	if (r == 0)
@@ -139,16 +139,11 @@ void flows_init(struct mapping_run *run)
 				(struct lookup_run){ .run = run, .kind = kind, .server = s };
 }
 
-bool flows_done(struct mapping_run *run)
+void flows_done(struct mapping_run *run)
 {
-	bool clean = true;
-
 	for (unsigned f = 0; f < PH_FLOWS; f++)
 		flows_close(run, f);
 	for (unsigned kind = 0; kind < 2; kind++)
-		for (size_t s = 0; s < PH_SERVERS_MAX; s++) {
-			clean = clean && !run->lookups[kind][s].request;
+		for (size_t s = 0; s < PH_SERVERS_MAX; s++)
 			ph_resolve_cancel(run->lookups[kind][s].request);
-		}
-	return clean;
 }

@@ -60,6 +60,7 @@ struct mapping_run {
 
 /* What the daemon offers its mappings. */
 uv_loop_t *ph_daemon_loop(struct ph_daemon *d);
+struct ph_resolver *ph_daemon_resolver(struct ph_daemon *d);
 /* Feeds an event and carries out what the machine answers, and what follows from that at once. */
 void ph_daemon_feed(struct mapping_run *run, const struct ph_event *event);
 bool ph_daemon_stopping(const struct ph_daemon *d);
@@ -80,9 +81,8 @@ void flows_init(struct mapping_run *run);
 void flows_open(struct mapping_run *run, const struct ph_action *a);
 void flows_close(struct mapping_run *run, unsigned flow);
 void flows_resolve(struct mapping_run *run, const struct ph_action *a);
-/* Closes all. False if a look-up is still in the resolver's hands: its thread cannot be waited for.
- */
-bool flows_done(struct mapping_run *run);
+/* Closes all. */
+void flows_done(struct mapping_run *run);
 
 /* hooks.c */
 void hooks_init(struct mapping_run *run);

@@ -15,7 +15,7 @@ struct ph_socket;
 
 struct ph_socket_options {
 	enum ph_proto proto;
-	const char *interface;    /* SO_BINDTODEVICE; NULL or "": none */
+	const char *interface;    /* SO_BINDTODEVICE, to what has that name now; NULL or "": none */
 	struct ph_endpoint local; /* bind port and address */
 	struct ph_endpoint remote;
 	uint32_t fwmark;    /* SO_MARK; 0: none */
@@ -43,6 +43,13 @@ int ph_socket_open(uv_loop_t *loop, const struct ph_socket_options *options,
 
 /* Sends all of buf, which is short; a full buffer or a broken connection shows as `closed`. */
 void ph_socket_send(struct ph_socket *s, const uint8_t *buf, size_t len);
+
+/*
+ * Gives a live socket another fwmark and detect_ms; of options nothing else is looked at. What is
+ * on its way keeps the old ones. 0 or -errno (-EPERM: a mark needs CAP_NET_ADMIN); the socket lives
+ * on in any case.
+ */
+int ph_socket_adjust(struct ph_socket *s, const struct ph_socket_options *options);
 
 /* Aborts: RST over TCP, so that neither TIME_WAIT nor FIN-WAIT holds the address pair. NULL is
  * fine. */

@@ -32,16 +32,32 @@ static int set_int(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
+/* The kernel watches an idle connection, or with 0 it does not. */
 static int watch(int fd, uint32_t detect_ms)
 {
 	int seconds = (int)((detect_ms + 999) / 1000);
-	int r;
+	int limit = detect_ms ? (int)(detect_ms + USER_TIMEOUT_EXTRA_MS) : 0;
+	int r = 0;
 
-	if ((r = set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1)) < 0 ||
-	    (r = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds)) < 0 ||
-	    (r = set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 1)) < 0)
-		return r;
-	return set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(detect_ms + USER_TIMEOUT_EXTRA_MS));
+	if (detect_ms) {
+		r = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+		if (r == 0)
+			r = set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 1);
+	}
+	if (r == 0)
+		r = set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, limit);
+	return r < 0 ? r : set_int(fd, SOL_SOCKET, SO_KEEPALIVE, detect_ms > 0);
+}
+
+/* Unprivileged, one may not even set the mark that there is. */
+static int mark(int fd, uint32_t fwmark)
+{
+	uint32_t now = 0;
+	socklen_t len = sizeof(now);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_MARK, &now, &len) < 0)
+		return -errno;
+	return now == fwmark ? 0 : set_int(fd, SOL_SOCKET, SO_MARK, (int)fwmark);
 }
 
 /* A socket bound to interface and local address, with the reuse that lets several share the bind
@@ -194,7 +210,7 @@ int ph_socket_open(uv_loop_t *loop, const struct ph_socket_options *options,
 		*ret_at_bind = r == -EADDRINUSE || r == -EACCES;
 		return r;
 	}
-	if (options->fwmark && (r = set_int(fd, SOL_SOCKET, SO_MARK, (int)options->fwmark)) < 0)
+	if (options->fwmark && (r = mark(fd, options->fwmark)) < 0)
 		goto fail;
 	if (options->proto == PH_TCP && options->detect_ms &&
 	    (r = watch(fd, options->detect_ms)) < 0)
@@ -231,6 +247,13 @@ int ph_socket_open(uv_loop_t *loop, const struct ph_socket_options *options,
 fail:
 	close(fd);
 	return r;
+}
+
+int ph_socket_adjust(struct ph_socket *s, const struct ph_socket_options *options)
+{
+	int r = s->proto == PH_TCP ? watch(s->fd, options->detect_ms) : 0;
+
+	return r < 0 ? r : mark(s->fd, options->fwmark);
 }
 
 void ph_socket_send(struct ph_socket *s, const uint8_t *buf, size_t len)

@@ -138,7 +138,9 @@ static int add_said_address(struct nlmsghdr *h, struct ph_links *view)
 
 	if (!head_of(h, &head, sizeof(head)))
 		return -EBADMSG;
-	if (head.ifa_family != AF_INET && head.ifa_family != AF_INET6)
+	/* IPv6's link-local addresses are of no use here, and come and go with every interface. */
+	if (head.ifa_family != AF_INET &&
+	    (head.ifa_family != AF_INET6 || head.ifa_scope == RT_SCOPE_LINK))
 		return 0;
 	if (nlmsg_parse(h, sizeof(head), attributes, IFA_MAX, policy) < 0)
 		return -EBADMSG;

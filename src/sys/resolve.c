@@ -79,7 +79,8 @@ static struct ph_resolve *take_first(struct list *l)
 
 	if (item == l)
 		return NULL;
-	list_remove(item);
+	l->next = item->next;
+	item->next->prev = l;
 	return (struct ph_resolve *)item;
 }
 
@@ -253,13 +254,16 @@ int ph_resolve_start(struct ph_resolver *resolver, const char *host, enum ph_fam
 	struct lookup **bucket = bucket_of(resolver, host, family);
 	struct lookup *l = known(resolver, bucket, host, family);
 	struct ph_resolve *r = calloc(1, sizeof(*r));
-	int error = r ? 0 : -ENOMEM;
 
-	if (error == 0 && !l)
-		error = begin(resolver, bucket, host, family, &l);
-	if (error < 0) {
-		free(r);
-		return error;
+	if (!r)
+		return -ENOMEM;
+	if (!l) {
+		int error = begin(resolver, bucket, host, family, &l);
+
+		if (error < 0) {
+			free(r);
+			return error;
+		}
 	}
 	r->fn = fn;
 	r->data = data;

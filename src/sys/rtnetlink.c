@@ -216,14 +216,11 @@ int ph_rtnetlink_read(struct ph_links *ret_view)
 /* Reads what has come; the parts of the view that it makes stale. */
 static unsigned drain(struct ph_rtnetlink *w)
 {
-	union {
-		struct nlmsghdr header;
-		uint8_t octets[NOTICE_OCTETS];
-	} buf;
+	struct nlmsghdr buf[NOTICE_OCTETS / sizeof(struct nlmsghdr)]; /* aligned as it must be */
 	unsigned changes = 0;
 
 	for (unsigned round = 0; round < DRAIN_ROUNDS; round++) {
-		ssize_t n = receive(w->socket, &buf, sizeof(buf));
+		ssize_t n = receive(w->socket, buf, sizeof(buf));
 
 		if (n == -EAGAIN) {
 			if (w->overrun)
@@ -240,7 +237,7 @@ static unsigned drain(struct ph_rtnetlink *w)
 		} else if (n > (ssize_t)sizeof(buf)) {
 			changes |= RTNL_ALL;
 		} else if (n > 0) {
-			changes |= rtnl_changes(&w->view, &buf.header, (size_t)n);
+			changes |= rtnl_changes(&w->view, buf, (size_t)n);
 		}
 	}
 	return changes;

@@ -178,7 +178,7 @@ static int add_multipath(const struct nlattr *attribute, struct ph_link_route *r
 		r = add_route(view, route);
 		if (r < 0)
 			return r;
-		step = (hop.rtnh_len + RTNH_ALIGNTO - 1u) / RTNH_ALIGNTO * RTNH_ALIGNTO;
+		step = NLMSG_ALIGN(hop.rtnh_len); /* RTNH_ALIGN() is signed, and the same */
 		step = step < left ? step : left;
 		p += step;
 		left -= step;

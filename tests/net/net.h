@@ -20,12 +20,31 @@ __attribute__((constructor)) static inline void only_in_a_sandbox(void)
 	exit(2);
 }
 
-/* Lines for ip(8), carried out in one process, all of them or the test fails. */
-static inline void ip(const char *lines)
+/* Lines for ip(8), carried out in one process; until the end they are only written. */
+static inline FILE *ip_begin(void)
 {
-	FILE *f = popen("exec ip -batch -", "we");
+	FILE *f = popen("exec ip -batch -", "we"); /* NOLINT(cert-env33-c): a constant */
 
 	assert_non_null(f);
-	assert_true(fputs(lines, f) >= 0);
+	return f;
+}
+
+/* One that failed fails the test. */
+static inline void ip_end(FILE *f)
+{
 	assert_int_equal(pclose(f), 0);
+}
+
+static inline void ip(const char *lines)
+{
+	FILE *f = ip_begin();
+
+	assert_true(fputs(lines, f) >= 0);
+	ip_end(f);
+}
+
+/* A command of the test's own; its exit status. */
+static inline int shell(const char *command)
+{
+	return system(command); /* NOLINT(cert-env33-c): this is a test, in its sandbox */
 }

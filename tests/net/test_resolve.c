@@ -43,10 +43,10 @@ struct caller {
 	struct world *world;
 	struct ph_resolve *request;
 	struct caller *cancels; /* when it is called */
+	size_t n;
 	unsigned asks_again;
 	unsigned calls;
 	int error;
-	size_t n;
 	struct ph_address first;
 };
 

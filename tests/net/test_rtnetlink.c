@@ -101,8 +101,7 @@ static int tear_down(void **state)
 	assert_int_equal(uv_loop_close(&w->loop), 0);
 	free(w);
 	/* A test may have replaced or removed them. */
-	(void)!system(
-		"ip link del wan 2>&- ; ip link del lte 2>&- ; ip route flush table all ; ip -6 route flush table all");
+	shell("ip link del wan 2>&- ; ip link del lte 2>&- ; ip route flush table all ; ip -6 route flush table all");
 	return 0;
 }
 
@@ -277,13 +276,12 @@ static void test_steady_changes(void **state)
 static void test_noise(void **state)
 {
 	struct world *w = *state;
-	FILE *f = popen("exec ip -batch -", "we");
+	FILE *f = ip_begin();
 
-	assert_non_null(f);
 	for (unsigned i = 0; i < 4000; i++)
 		fprintf(f, "route add 198.18.%u.%u dev wan\n", i / 256, i % 256);
 	fprintf(f, "route add 2001:db8:2::/48 dev wan\n");
-	assert_int_equal(pclose(f), 0);
+	ip_end(f);
 	w->turns = 0;
 	assert_int_equal(during(w, 200), 0);
 	assert_in_range(w->turns, 1, 2);
@@ -321,7 +319,7 @@ static void test_bounce(void **state)
 	struct world *w = *state;
 
 	/* Nothing of IPv6 tells of it. */
-	assert_int_equal(system("sysctl -qw net.ipv6.conf.lte.disable_ipv6=1"), 0);
+	assert_int_equal(shell("sysctl -qw net.ipv6.conf.lte.disable_ipv6=1"), 0);
 	ip("link set lte down\nlink set lte up\n");
 	until_called(w);
 	assert_is(w, "lte", PH_IPV4, "lte 10.0.0.2");
@@ -380,13 +378,12 @@ static void test_overrun(void **state)
 
 	for (unsigned turn = 0; turn < 2; turn++) {
 		unsigned long before = lost_messages();
-		FILE *f = popen("exec ip -batch -", "we");
+		FILE *f = ip_begin();
 
-		assert_non_null(f);
 		for (unsigned i = 0; i < 4000; i++)
 			fprintf(f, "link set isp alias noise%u\n", i);
 		fprintf(f, "addr %s 100.64.0.99/32 dev wan\n", turn ? "del" : "add");
-		assert_int_equal(pclose(f), 0);
+		ip_end(f);
 		assert_true(lost_messages() > before);
 		until_called(w);
 		assert_is(w, "100.64.0.99", PH_IPV4, turn ? " nothing" : "wan 100.64.0.99");

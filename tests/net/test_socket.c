@@ -49,7 +49,7 @@ static void in_server(const char *command)
 	char line[256];
 
 	snprintf(line, sizeof(line), "nsenter -t %d -n %s", (int)server, command);
-	assert_int_equal(system(line), 0);
+	assert_int_equal(shell(line), 0);
 }
 
 static void connect_server(void)

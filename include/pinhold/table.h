@@ -121,13 +121,13 @@ struct ph_rule {
 
 #define PH_COMMENT_STRLEN 128 /* with NUL; nft: NFTNL_UDATA_COMMENT_MAXLEN */
 
-enum ph_hook { PH_HOOK_NONE, PH_HOOK_PREROUTING, PH_HOOK_POSTROUTING };
+enum ph_chain_hook { PH_HOOK_NONE, PH_HOOK_PREROUTING, PH_HOOK_POSTROUTING };
 
 struct ph_chain {
 	const char *name;
 	uint8_t rank;
-	enum ph_hook
-		hook; /* NONE: a chain that is only gone to. Otherwise type nat, policy accept */
+	/* NONE: a chain that is only gone to. Otherwise type nat, policy accept. */
+	enum ph_chain_hook hook;
 	int32_t priority; /* of a hook, as the kernel counts */
 	const struct ph_rule *rules;
 	size_t n_rules;

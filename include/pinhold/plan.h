@@ -29,7 +29,19 @@ struct ph_plan_options {
 	uint32_t mask; /* the bits that are pinhold's; mark is inside it */
 };
 
-/* What one mapping wants of the table at this moment. The family is that of private_endpoint. */
+/*
+ * What one mapping wants of the table at this moment. The family is that of private_endpoint.
+ *
+ * While a mapping moves to another bind port (rotate), it has two private endpoints at once and
+ * wants twice, under one name. It goes through three moments, each one transaction from the last:
+ *
+ *	  the old port                  the new port
+ *	1 open: in-NAME                 not open: only our own flows are looked after
+ *	2 open, retiring: old-NAME      open: in-NAME
+ *	3                               open: in-NAME
+ *
+ * The counter has the mapping's name throughout and keeps its value.
+ */
 struct ph_plan_mapping {
 	char name[PH_NAME_MAX + 1];
 	enum ph_proto proto;
@@ -39,6 +51,7 @@ struct ph_plan_mapping {
 	/* Let connections from outside in: in-NAME, inbound. Not done while the target's port is
 	 * not known. */
 	bool open;
+	bool retiring; /* the old port of two: its chain is old-NAME */
 	struct ph_target target;
 	/* Our own servers, any order, duplicates allowed; of another family: ignored. Borrowed. */
 	const struct ph_endpoint *peers;
@@ -47,7 +60,12 @@ struct ph_plan_mapping {
 
 struct ph_table; /* immutable once made; holds no reference to what it was made from */
 
-/* 0, -ENOMEM, or -EINVAL (a value out of its range: the caller's error, nothing is made). */
+/*
+ * 0, -ENOMEM, or -EINVAL (a value out of its range: the caller's error, nothing is made). A name is
+ * there once, or twice where at most one of the two is retiring and at most one of those that are
+ * not is open; interface, protocol and private endpoint together are there once. The order of
+ * mappings does not matter.
+ */
 int ph_table_new(const struct ph_plan_options *options, const struct ph_plan_mapping *mappings,
 		 size_t n, struct ph_table **ret_table);
 void ph_table_free(struct ph_table *t);

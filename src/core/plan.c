@@ -220,38 +220,61 @@ static void put_translation(struct maker *m, const struct ph_plan_mapping *p)
 	s->endpoint.port = port;
 }
 
-static void make_inbound_chain(struct maker *m, const struct ph_plan_mapping *p, const char *name)
+static void make_inbound_chain(struct maker *m, struct ph_plan_entry *entry)
 {
-	struct ph_chain *chain = put_chain(m, name, 2);
+	const struct ph_plan_mapping *p = entry->mapping;
+	const char *comment = entry->name;
 	struct ph_statement *first = m->statements;
-	const char *mapping = name + strlen(PH_CHAIN_INBOUND);
+	struct ph_chain *chain;
 	struct ph_rule *rule;
 
+	entry->chain = put_text(m, p->retiring ? PH_CHAIN_RETIRING : PH_CHAIN_INBOUND, p->name);
+	if (p->retiring)
+		comment = put_text(m, p->name, PH_ABOUT_RETIRING);
+	chain = put_chain(m, entry->chain, p->retiring ? 3 : 2);
 	put_mark(m);
-	put_statement(m, PH_STMT_COUNTER)->counter = mapping;
+	put_statement(m, PH_STMT_COUNTER)->counter = entry->name;
 	put_translation(m, p);
-	rule = put_rule(m, chain, first, mapping);
+	rule = put_rule(m, chain, first, comment);
 	rule->about_endpoint = true;
 	if (p->public_endpoint.port)
 		rule->endpoint = p->public_endpoint;
 }
 
-/* Counters and chains, by name. Leaves each chain's name where make_inbound() finds it. */
-static void make_named(struct maker *m)
+static void make_inbound_chains(struct maker *m, bool retiring)
+{
+	for (size_t i = 0; i < m->sorted->n_names; i++) {
+		struct ph_plan_entry *entry = m->sorted->by_name[i];
+
+		if (entry->mapping->retiring == retiring && ph_plan_is_open(entry->mapping))
+			make_inbound_chain(m, entry);
+	}
+}
+
+/* One a name. */
+static void make_counters(struct maker *m)
+{
+	struct ph_table *t = m->table;
+
+	for (size_t i = 0; i < m->sorted->n_names; i++) {
+		struct ph_plan_entry *entry = m->sorted->by_name[i];
+		const char *name = entry->mapping->name;
+
+		if (t->n_counters && !strcmp(t->counters[t->n_counters - 1], name)) {
+			entry->name = t->counters[t->n_counters - 1];
+			continue;
+		}
+		entry->name = put_text(m, name, "");
+		t->counters[t->n_counters++] = entry->name;
+	}
+}
+
+static void make_chains(struct maker *m)
 {
 	make_prerouting(m);
 	make_postrouting(m);
-	for (size_t i = 0; i < m->sorted->n_names; i++) {
-		struct ph_plan_entry *entry = m->sorted->by_name[i];
-		const char *name = put_text(m, PH_CHAIN_INBOUND, entry->mapping->name);
-
-		/* The counter's name is the chain's end. */
-		m->table->counters[m->table->n_counters++] = name + strlen(PH_CHAIN_INBOUND);
-		if (ph_plan_is_open(entry->mapping)) {
-			make_inbound_chain(m, entry->mapping, name);
-			entry->chain = name;
-		}
-	}
+	make_inbound_chains(m, false);
+	make_inbound_chains(m, true);
 }
 
 static struct ph_set *open_set(struct maker *m, const struct ph_set_def *def)
@@ -398,8 +421,9 @@ int ph_table_new(const struct ph_plan_options *options, const struct ph_plan_map
 		return -ENOMEM;
 	}
 	lay_out(&m, base);
-	make_named(&m);
-	make_sets(&m);
+	make_counters(&m);
+	make_chains(&m);
+	make_sets(&m); /* refer to the chains' names */
 	ph_plan_sorted_done(&sorted);
 	*ret_table = m.table;
 	return 0;

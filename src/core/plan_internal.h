@@ -6,11 +6,15 @@
 
 #include <pinhold/table.h>
 
-#define PH_CHAIN_INBOUND "in-" /* before a mapping's name */
+#define PH_CHAIN_INBOUND  "in-"         /* before a mapping's name */
+#define PH_CHAIN_RETIRING "old-"        /* the same for its old bind port */
+#define PH_ABOUT_RETIRING " (old port)" /* behind the name, in that chain's comment */
 
 struct ph_plan_entry {
 	const struct ph_plan_mapping *mapping;
-	const char *chain; /* name of its chain, once it is made; NULL: it has none */
+	/* In the table, once they are made. */
+	const char *name;  /* the mapping's, which is the counter's */
+	const char *chain; /* NULL: it has none */
 };
 
 /* A growing list of distinct keys, in order. */
@@ -25,12 +29,12 @@ struct ph_plan_keys {
 
 struct ph_plan_sorted {
 	struct ph_plan_entry *entries;
-	struct ph_plan_entry **by_name; /* all */
+	struct ph_plan_entry **by_name; /* all; of one name the retiring one comes last */
 	size_t n_names;
 	struct ph_plan_entry **by_endpoint; /* those with a private endpoint */
 	size_t n_endpoints;
 	size_t n_open;      /* those that are let in */
-	size_t text_octets; /* for the names of all chains */
+	size_t text_octets; /* for all names and comments */
 	struct ph_plan_keys uplinks, peers4, peers6;
 };
 

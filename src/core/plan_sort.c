@@ -6,26 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <pinhold/config.h>
+
 #include "plan_internal.h"
 
 #define IFNAME_OCTETS 16 /* IFNAMSIZ */
 
-static bool is_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 static bool name_is_valid(const char name[static PH_NAME_MAX + 1])
 {
-	size_t n = strnlen(name, PH_NAME_MAX + 1);
-
-	if (n > PH_NAME_MAX || !is_letter(name[0]))
-		return false;
-	for (size_t i = 1; i < n; i++)
-		if (!is_letter(name[i]) && !(name[i] >= '0' && name[i] <= '9') && name[i] != '_' &&
-		    name[i] != '-')
-			return false;
-	return true;
+	return strnlen(name, PH_NAME_MAX + 1) <= PH_NAME_MAX && !ph_name_refusal(name);
 }
 
 /*
@@ -199,7 +188,9 @@ static int compare_names(const void *a, const void *b)
 {
 	struct ph_plan_entry *const *x = a, *const *y = b;
 
-	return strcmp((*x)->mapping->name, (*y)->mapping->name);
+	int order = strcmp((*x)->mapping->name, (*y)->mapping->name);
+
+	return order ? order : (int)(*x)->mapping->retiring - (int)(*y)->mapping->retiring;
 }
 
 /* The order of the keys of inbound4 and inbound6. */
@@ -223,19 +214,52 @@ static int compare_endpoints(const void *a, const void *b)
 	return (int)p->private_endpoint.port - (int)q->private_endpoint.port;
 }
 
-/* Sorts what is not in order already; false if two are the same. */
-static bool sort_distinct(struct ph_plan_entry **list, size_t n,
-			  int (*compare)(const void *, const void *))
+/* Sorts what is not in order already. */
+static void sort_entries(struct ph_plan_entry **list, size_t n,
+			 int (*compare)(const void *, const void *))
 {
 	for (size_t i = 1; i < n; i++)
-		if (compare(&list[i - 1], &list[i]) >= 0) {
+		if (compare(&list[i - 1], &list[i]) > 0) {
 			qsort(list, n, sizeof(*list), compare);
-			break;
+			return;
 		}
-	for (size_t i = 1; i < n; i++)
-		if (!compare(&list[i - 1], &list[i]))
+}
+
+static bool endpoints_are_distinct(const struct ph_plan_sorted *s)
+{
+	for (size_t i = 1; i < s->n_endpoints; i++)
+		if (!compare_endpoints(&s->by_endpoint[i - 1], &s->by_endpoint[i]))
 			return false;
 	return true;
+}
+
+/* Whether the names allow one in-NAME and one old-NAME each, and no name is there a third time. */
+static bool names_are_valid(const struct ph_plan_sorted *s)
+{
+	for (size_t i = 1; i < s->n_names; i++) {
+		const struct ph_plan_mapping *p = s->by_name[i - 1]->mapping;
+		const struct ph_plan_mapping *q = s->by_name[i]->mapping;
+
+		if (strcmp(p->name, q->name))
+			continue;
+		if (p->retiring || (!q->retiring && p->open && q->open))
+			return false;
+		if (i > 1 && !strcmp(s->by_name[i - 2]->mapping->name, q->name))
+			return false;
+	}
+	return true;
+}
+
+/* Octets of its name, its chain's and its comment, each with NUL. */
+static size_t text_of(const struct ph_plan_mapping *p)
+{
+	size_t name = strlen(p->name) + 1;
+
+	if (!ph_plan_is_open(p))
+		return name;
+	if (!p->retiring)
+		return name + strlen(PH_CHAIN_INBOUND) + name;
+	return name + strlen(PH_CHAIN_RETIRING) + name + name + strlen(PH_ABOUT_RETIRING);
 }
 
 static int sort_mappings(struct ph_plan_sorted *s, const struct ph_plan_mapping *mappings, size_t n)
@@ -250,7 +274,7 @@ static int sort_mappings(struct ph_plan_sorted *s, const struct ph_plan_mapping 
 			return -EINVAL;
 		s->entries[i].mapping = p;
 		s->by_name[s->n_names++] = &s->entries[i];
-		s->text_octets += strlen(PH_CHAIN_INBOUND) + strlen(p->name) + 1;
+		s->text_octets += text_of(p);
 		if (!p->private_endpoint.port)
 			continue;
 		s->by_endpoint[s->n_endpoints++] = &s->entries[i];
@@ -261,10 +285,9 @@ static int sort_mappings(struct ph_plan_sorted *s, const struct ph_plan_mapping 
 			return r;
 		before = p;
 	}
-	if (!sort_distinct(s->by_name, s->n_names, compare_names) ||
-	    !sort_distinct(s->by_endpoint, s->n_endpoints, compare_endpoints))
-		return -EINVAL;
-	return 0;
+	sort_entries(s->by_name, s->n_names, compare_names);
+	sort_entries(s->by_endpoint, s->n_endpoints, compare_endpoints);
+	return names_are_valid(s) && endpoints_are_distinct(s) ? 0 : -EINVAL;
 }
 
 int ph_plan_sort(const struct ph_plan_options *options, const struct ph_plan_mapping *mappings,

@@ -39,6 +39,23 @@ static inline struct ph_plan_mapping web(void)
 	return mapping("web", "100.64.0.2:8443", "203.0.113.7:32451");
 }
 
+/* The three moments of a mapping that moves to another bind port; returns the number of mappings.
+ */
+static inline size_t moving(unsigned moment, struct ph_plan_mapping m[static 2])
+{
+	m[0] = web();
+	m[1] = mapping("web", "100.64.0.2:8444", "203.0.113.7:1025");
+	if (moment == 3) {
+		m[0] = m[1];
+		return 1;
+	}
+	m[0].retiring = moment == 2;
+	m[1].open = moment == 2;
+	if (moment == 1)
+		m[1].public_endpoint = (struct ph_endpoint){ 0 };
+	return 2;
+}
+
 static inline struct ph_table *table_of(const struct ph_plan_mapping *mappings, size_t n)
 {
 	struct ph_table *t = NULL;

@@ -62,6 +62,34 @@ static void test_element_changes_its_data(void **state)
 	ph_table_free(to);
 }
 
+static struct ph_table *moment(unsigned n)
+{
+	struct ph_plan_mapping m[2];
+	size_t n_mappings = moving(n, m);
+
+	return table_of(m, n_mappings);
+}
+
+/* The counter is in none of the steps, so it keeps its value. */
+static void test_moving_to_another_bind_port(void **state)
+{
+	static const enum ph_op_kind to_second[] = { PH_OP_DEL_ELEMENT, PH_OP_FLUSH_CHAIN,
+						     PH_OP_ADD_CHAIN,   PH_OP_ADD_RULE,
+						     PH_OP_ADD_RULE,    PH_OP_ADD_ELEMENT,
+						     PH_OP_ADD_ELEMENT };
+	static const enum ph_op_kind to_third[] = { PH_OP_DEL_ELEMENT, PH_OP_DEL_ELEMENT,
+						    PH_OP_DEL_ELEMENT, PH_OP_FLUSH_CHAIN,
+						    PH_OP_DEL_CHAIN };
+	struct ph_table *first = moment(1), *second = moment(2), *third = moment(3);
+
+	(void)state;
+	assert_steps(first, second, to_second, 7);
+	assert_steps(second, third, to_third, 5);
+	ph_table_free(first);
+	ph_table_free(second);
+	ph_table_free(third);
+}
+
 /*
  * Any state after any other: the steps are played on a model that refuses what the kernel would
  * refuse, and what the model holds in the end is the second table.
@@ -312,6 +340,7 @@ static struct ph_table *random_table(uint32_t *seed)
 			m[i].private_endpoint.port = (uint16_t)draw(seed, 4);
 			m[i].public_endpoint.port = (uint16_t)draw(seed, 3);
 			m[i].open = draw(seed, 4) != 0;
+			m[i].retiring = draw(seed, 3) == 0;
 			m[i].target.kind = draw(seed, 2) ? PH_TARGET_LOCAL : PH_TARGET_NONE;
 			m[i].target.port = (uint16_t)draw(seed, 2);
 			for (size_t j = 0; j < 4; j++) {
@@ -367,6 +396,7 @@ int main(void)
 		cmocka_unit_test(test_public_endpoint_changes),
 		cmocka_unit_test(test_private_endpoint_changes),
 		cmocka_unit_test(test_element_changes_its_data),
+		cmocka_unit_test(test_moving_to_another_bind_port),
 		cmocka_unit_test(test_any_state_after_any_other),
 	};
 

@@ -175,7 +175,7 @@ static void test_peers(void **state)
 	(void)state;
 	m[0].peers = m[1].peers = peers;
 	m[0].n_peers = m[1].n_peers = 4;
-	snprintf(m[1].name, sizeof(m[1].name), "udp");
+	snprintf(m[1].name, sizeof(m[1].name), "over-udp");
 	m[1].proto = PH_UDP;
 	t = table_of(m, 2);
 	assert_int_equal(find_set(t, "peers4")->n_elements, 4); /* two servers, two protocols */
@@ -251,6 +251,106 @@ static void test_without_private_endpoint(void **state)
 	ph_table_free(t);
 }
 
+static void assert_arrival(const struct ph_table *t, size_t n, uint16_t port, const char *chain)
+{
+	const struct ph_set *set = find_set(t, "inbound4");
+
+	assert_true(n < set->n_elements);
+	assert_int_equal(set->elements[n].key[24] << 8 | set->elements[n].key[25], port);
+	assert_string_equal(set->elements[n].chain, chain);
+}
+
+static void assert_comment(const struct ph_table *t, const char *chain, const char *comment)
+{
+	char buf[PH_COMMENT_STRLEN];
+
+	assert_int_equal(find_chain(t, chain)->n_rules, 1);
+	assert_string_equal(ph_rule_comment(find_chain(t, chain)->rules, buf), comment);
+}
+
+/* The next bind port is looked after before anybody is let in by it. */
+static void test_moving_begins(void **state)
+{
+	struct ph_plan_mapping m[2];
+	struct ph_table *t = table_of(m, moving(1, m));
+
+	(void)state;
+	assert_int_equal(t->n_counters, 1);
+	assert_int_equal(t->n_chains, 3);
+	assert_comment(t, "in-web", "web: 203.0.113.7:32451");
+	assert_int_equal(find_set(t, "inbound4")->n_elements, 1);
+	assert_arrival(t, 0, 8443, "in-web");
+	assert_int_equal(find_set(t, "bound4")->n_elements, 2);
+	assert_int_equal(find_set(t, "source4")->n_elements, 2);
+	ph_table_free(t);
+}
+
+/* Both bind ports let connections in, and one counter counts them. */
+static void test_moving_overlaps(void **state)
+{
+	static const enum ph_statement_kind kinds[] = { PH_STMT_MARK, PH_STMT_COUNTER,
+							PH_STMT_L4PROTO, PH_STMT_REDIRECT };
+	struct ph_plan_mapping m[2];
+	struct ph_table *t = table_of(m, moving(2, m));
+
+	(void)state;
+	assert_int_equal(t->n_counters, 1);
+	assert_int_equal(t->n_chains, 4);
+	assert_comment(t, "in-web", "web: 203.0.113.7:1025");
+	assert_comment(t, "old-web", "web (old port): 203.0.113.7:32451");
+	assert_kinds(find_chain(t, "in-web")->rules, kinds, 4);
+	assert_kinds(find_chain(t, "old-web")->rules, kinds, 4);
+	assert_string_equal(find_chain(t, "old-web")->rules->statements[1].counter, "web");
+	assert_int_equal(find_set(t, "inbound4")->n_elements, 2);
+	assert_arrival(t, 0, 8443, "old-web");
+	assert_arrival(t, 1, 8444, "in-web");
+	assert_int_equal(find_set(t, "bound4")->n_elements, 2);
+	assert_int_equal(find_set(t, "source4")->n_elements, 2);
+	ph_table_free(t);
+}
+
+static void test_moving_ends(void **state)
+{
+	struct ph_plan_mapping m[2];
+	struct ph_table *t = table_of(m, moving(3, m));
+
+	(void)state;
+	assert_null(find_chain_or_null(t, "old-web"));
+	assert_int_equal(find_set(t, "inbound4")->n_elements, 1);
+	assert_arrival(t, 0, 8444, "in-web");
+	assert_int_equal(find_set(t, "bound4")->n_elements, 1);
+	ph_table_free(t);
+}
+
+/* Chains of old ports stand behind all others, so that a walk over two tables meets the same ones.
+ */
+static void test_moving_among_others(void **state)
+{
+	static const char *const names[] = { "prerouting", "postrouting", "in-a",
+					     "in-web",     "in-z",        "old-web" };
+	struct ph_plan_mapping m[4];
+	struct ph_table *x, *y;
+
+	(void)state;
+	moving(2, m);
+	m[2] = mapping("z", "100.64.0.2:1", "203.0.113.7:1");
+	m[3] = mapping("a", "100.64.0.2:2", "203.0.113.7:2");
+	x = table_of(m, 4);
+	assert_int_equal(x->n_chains, 6);
+	for (size_t i = 0; i < 6; i++)
+		assert_string_equal(x->chains[i].name, names[i]);
+	for (size_t i = 0; i < 2; i++) {
+		struct ph_plan_mapping swap = m[i];
+
+		m[i] = m[3 - i];
+		m[3 - i] = swap;
+	}
+	y = table_of(m, 4);
+	assert_true(ph_table_equal(x, y));
+	ph_table_free(x);
+	ph_table_free(y);
+}
+
 static void test_order_does_not_matter(void **state)
 {
 	struct ph_plan_mapping m[] = { web(), mapping("b", "100.64.0.2:1", "203.0.113.7:1"),
@@ -284,6 +384,8 @@ static void test_bad_names(void **state)
 		memcpy(m.name, names[i], strlen(names[i]));
 		assert_refused(&plan_options, &m, 1);
 	}
+	snprintf(m.name, sizeof(m.name), "tcp"); /* a word of nft's */
+	assert_refused(&plan_options, &m, 1);
 	memset(m.name, 'a', sizeof(m.name)); /* no end */
 	assert_refused(&plan_options, &m, 1);
 }
@@ -350,6 +452,36 @@ static void test_duplicates(void **state)
 	ph_table_free(table_of(m, 3));
 }
 
+/* A name may be there twice only while the mapping moves. */
+static void test_bad_moves(void **state)
+{
+	struct ph_plan_mapping m[3];
+
+	(void)state;
+	moving(2, m);
+	m[0].retiring = false;
+	assert_refused(&plan_options, m, 2); /* which of them is in-web? */
+	m[0].retiring = m[1].retiring = true;
+	assert_refused(&plan_options, m, 2);
+	m[0].open = m[1].open = false;
+	assert_refused(&plan_options, m, 2);
+
+	moving(2, m);
+	m[2] = m[1];
+	m[2].private_endpoint.port++;
+	m[2].open = false;
+	assert_refused(&plan_options, m, 3);
+	m[0].open = m[1].open = false;
+	m[0].retiring = false;
+	assert_refused(&plan_options, m, 3);
+
+	moving(1, m);
+	m[1].private_endpoint = m[0].private_endpoint;
+	assert_refused(&plan_options, m, 2);
+	m[1].private_endpoint = (struct ph_endpoint){ 0 }; /* has no address yet */
+	ph_table_free(table_of(m, 2));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,11 +495,16 @@ int main(void)
 		cmocka_unit_test(test_no_translation),
 		cmocka_unit_test(test_closed),
 		cmocka_unit_test(test_without_private_endpoint),
+		cmocka_unit_test(test_moving_begins),
+		cmocka_unit_test(test_moving_overlaps),
+		cmocka_unit_test(test_moving_ends),
+		cmocka_unit_test(test_moving_among_others),
 		cmocka_unit_test(test_order_does_not_matter),
 		cmocka_unit_test(test_bad_names),
 		cmocka_unit_test(test_bad_interfaces),
 		cmocka_unit_test(test_bad_values),
 		cmocka_unit_test(test_duplicates),
+		cmocka_unit_test(test_bad_moves),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,11 +10,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
@@ -25,9 +23,9 @@
 #include <pinhold/nft.h>
 
 #include "batch.h"
+#include "netlink.h"
 
-#define ANSWER_TIMEOUT_MS 5000
-#define ANSWER_OCTETS     8192 /* an acknowledgement without the message it is about takes 36 */
+#define ANSWER_OCTETS 8192 /* an acknowledgement without the message it is about takes 36 */
 
 struct ph_nft {
 	struct mnl_socket *socket;
@@ -48,11 +46,11 @@ int ph_nft_open(struct ph_nft **ret_nft)
 	if (!nft)
 		return -ENOMEM;
 	nft->seq = 1;
-	nft->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (!nft->socket || mnl_socket_bind(nft->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    /* Answers without a copy of the question, so that many of them fit. */
-	    mnl_socket_setsockopt(nft->socket, NETLINK_CAP_ACK, &one, sizeof(one)) < 0) {
+	r = ph_netlink_open(&nft->socket);
+	/* Answers without a copy of the question, so that many of them fit. */
+	if (r == 0 && mnl_socket_setsockopt(nft->socket, NETLINK_CAP_ACK, &one, sizeof(one)) < 0)
 		r = -errno;
+	if (r < 0) {
 		ph_nft_close(nft);
 		return r;
 	}
@@ -79,33 +77,6 @@ int ph_nft_last_error(const struct ph_nft *nft, const char **ret_object)
 {
 	*ret_object = nft->object;
 	return nft->error;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* Waits until there is something to read. 0, -ETIMEDOUT, -errno. */
-static int wait_readable(const struct ph_nft *nft, int64_t deadline)
-{
-	struct pollfd p = { .fd = mnl_socket_get_fd(nft->socket), .events = POLLIN };
-
-	for (;;) {
-		int64_t left = deadline - now_ms();
-		int n;
-
-		if (left <= 0)
-			return -ETIMEDOUT;
-		n = poll(&p, 1, (int)left);
-		if (n > 0)
-			return 0;
-		if (n < 0 && errno != EINTR)
-			return -errno;
-	}
 }
 
 /* Sends all of it at once. 0 or -errno; -EMSGSIZE: more than we are allowed to send in one piece.
@@ -179,7 +150,7 @@ static void each_message(const void *buf, size_t len, struct answers *a)
 /* Reads everything that has come. 0: the kernel said something about this batch; -errno. */
 static int read_answers(struct ph_nft *nft, struct answers *a)
 {
-	int64_t deadline = now_ms() + ANSWER_TIMEOUT_MS;
+	int64_t deadline = ph_netlink_now() + PH_ANSWER_TIMEOUT_MS;
 	char buf[ANSWER_OCTETS] __attribute__((aligned(MNL_ALIGNTO)));
 
 	for (;;) {
@@ -194,7 +165,7 @@ static int read_answers(struct ph_nft *nft, struct answers *a)
 
 			if (a->acknowledged || a->error || a->lost)
 				return 0;
-			r = wait_readable(nft, deadline);
+			r = ph_netlink_wait(nft->socket, deadline);
 			if (r < 0)
 				return r;
 		} else if (errno != EINTR) {
@@ -396,7 +367,7 @@ int ph_nft_remove(struct ph_nft *nft)
 int ph_nft_owner(struct ph_nft *nft, uint32_t *ret_port_id)
 {
 	char buf[ANSWER_OCTETS] __attribute__((aligned(MNL_ALIGNTO)));
-	int64_t deadline = now_ms() + ANSWER_TIMEOUT_MS;
+	int64_t deadline = ph_netlink_now() + PH_ANSWER_TIMEOUT_MS;
 	uint32_t seq = nft->seq++;
 	struct nftnl_table *t = nftnl_table_alloc();
 	struct nlmsghdr *nlh;
@@ -413,7 +384,7 @@ int ph_nft_owner(struct ph_nft *nft, uint32_t *ret_port_id)
 
 		if (n < 0) {
 			if (errno == EAGAIN)
-				r = wait_readable(nft, deadline);
+				r = ph_netlink_wait(nft->socket, deadline);
 			else if (errno != EINTR)
 				r = -errno;
 			continue;

@@ -48,6 +48,28 @@ int ph_nft_last_error(const struct ph_nft *nft,
  */
 int ph_nft_owner(struct ph_nft *nft, uint32_t *ret_port_id);
 
+/* A counter as the kernel has it. NAT chains see a connection's first packet only, so packets are
+ * connections. */
+struct ph_counter {
+	char name[PH_NAME_MAX + 1];
+	uint64_t packets;
+};
+
+/*
+ * Every counter of the kernel's table `inet pinhold`, whoever made it, in the order of names; all
+ * from one moment. *ret_counters is for the caller to free, NULL if there is none. Asks on a socket
+ * of its own: needs no struct ph_nft. 0, -ENOENT (no such table), -EPERM (no CAP_NET_ADMIN),
+ * -EAGAIN (the tables of this namespace change without end), -ETIMEDOUT, -EPROTO, -ENOMEM, -errno.
+ */
+int ph_nft_counters(struct ph_counter **ret_counters, size_t *ret_n);
+
+/* The one of that name in such a list, or NULL. */
+const struct ph_counter *ph_counter_find(const struct ph_counter *counters, size_t n,
+					 const char *name);
+
+/* A single counter. As above; -ENOENT: no such table or no such counter. */
+int ph_nft_counter(const char *name, uint64_t *ret_packets);
+
 /* The same table in nft's syntax, loadable by `nft -f`, without the owner flag. 0 or -errno of the
  * stream. */
 int ph_nft_print(const struct ph_table *table, FILE *out);

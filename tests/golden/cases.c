@@ -25,6 +25,7 @@ struct row {
 			       none */
 	const char *peers[PEERS_MAX];
 	bool closed;
+	bool retiring;
 };
 
 static const struct test_case {
@@ -42,6 +43,8 @@ static const struct test_case {
 		      "192.168.10.50:443", .peers = { "198.51.100.10:3478", "198.51.100.20:80" } },
 		    { "own", PH_TCP, "wan", "100.64.0.2:8444", "203.0.113.7:40112", ":443",
 		      .peers = { "198.51.100.10:3478", "198.51.100.20:80" } },
+		    { "own", PH_TCP, "wan", "100.64.0.2:8445", "203.0.113.7:1025", ":443",
+		      .peers = { "198.51.100.10:3478", "198.51.100.20:80" }, .retiring = true },
 		    { "wg", PH_UDP, "wan", "[2001:db8:1::2]:51820", "[2001:db8:1::2]:51820",
 		      "[fd00:10::50]:51820", .peers = { "[2001:db8:ffff::10]:3478" } } } },
 	{ "tcp4",
@@ -84,6 +87,33 @@ static const struct test_case {
 	  { MARK },
 	  .rows = { { "web", PH_TCP, "wan", "100.64.0.2:8443", NULL, "192.168.10.50:443",
 		      .peers = { "198.51.100.10:3478" }, true } } },
+	/* From one bind port to the next: moments one to three, and where the target follows. */
+	{ "moving-1",
+	  { MARK },
+	  .rows = { { "web", PH_UDP, "wan", "100.64.0.2:8443", "203.0.113.7:32451",
+		      "192.168.10.50:443", .peers = { "198.51.100.10:3478" } },
+		    { "web", PH_UDP, "wan", "100.64.0.2:8444", NULL, "192.168.10.50:443",
+		      .peers = { "198.51.100.10:3478" }, .closed = true } } },
+	{ "moving-2",
+	  { MARK },
+	  .rows = { { "web", PH_UDP, "wan", "100.64.0.2:8443", "203.0.113.7:32451",
+		      "192.168.10.50:443", .peers = { "198.51.100.10:3478" }, .retiring = true },
+		    { "web", PH_UDP, "wan", "100.64.0.2:8444", "203.0.113.7:1025",
+		      "192.168.10.50:443", .peers = { "198.51.100.10:3478" } } } },
+	{ "moving-3",
+	  { MARK },
+	  .rows = { { "web", PH_UDP, "wan", "100.64.0.2:8444", "203.0.113.7:1025",
+		      "192.168.10.50:443", .peers = { "198.51.100.10:3478" } } } },
+	{ "moving-follow",
+	  { MARK },
+	  .rows = { { "web", PH_TCP, "wan", "100.64.0.2:8443", "203.0.113.7:32451", ":0",
+		      .peers = { 0 }, .retiring = true },
+		    { "web", PH_TCP, "wan", "100.64.0.2:8444", "203.0.113.7:1025", ":0",
+		      .peers = { 0 } },
+		    { "abcdefghijklmnopqrstuvwxyz_-0129", PH_TCP, "wan",
+		      "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:1",
+		      "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:65535", NULL, .peers = { 0 },
+		      .retiring = true } } },
 	{ "open-unknown",
 	  { MARK },
 	  .rows = { { "web", PH_TCP, "wan", "100.64.0.2:8443", NULL, "192.168.10.50:443",
@@ -203,6 +233,7 @@ static void from_row(const struct row *row, struct ph_plan_mapping *m,
 	m->private_endpoint = endpoint(row->private);
 	m->public_endpoint = endpoint(row->public);
 	m->open = !row->closed;
+	m->retiring = row->retiring;
 	m->target = target(row->target);
 	for (m->n_peers = 0; m->n_peers < PEERS_MAX && row->peers[m->n_peers]; m->n_peers++)
 		peers[m->n_peers] = endpoint(row->peers[m->n_peers]);

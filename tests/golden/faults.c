@@ -80,6 +80,21 @@ ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *nl, const void *buf, s
 	return n;
 }
 
+static ssize_t spoil(void *buf, ssize_t n)
+{
+	struct nlmsghdr *nlh = buf;
+
+	if (n < (ssize_t)sizeof(*nlh))
+		return n;
+	if (faults.interrupt_dumps) {
+		faults.interrupt_dumps--;
+		nlh->nlmsg_flags |= NLM_F_DUMP_INTR;
+	}
+	if (faults.cut_answer && --faults.cut_answer == 0)
+		n -= 4;
+	return n;
+}
+
 ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *nl, void *buf, size_t len)
 {
 	if (faults.lose_answers) {
@@ -94,7 +109,7 @@ ssize_t __wrap_mnl_socket_recvfrom(const struct mnl_socket *nl, void *buf, size_
 		errno = EINTR;
 		return -1;
 	}
-	return __real_mnl_socket_recvfrom(nl, buf, len);
+	return spoil(buf, __real_mnl_socket_recvfrom(nl, buf, len));
 }
 
 static bool fails(void)

@@ -16,6 +16,9 @@ struct faults {
 	bool lose_answers;   /* the next read finds that the kernel had no room for its answers */
 	bool interrupt_send; /* a signal interrupts the next send */
 	bool interrupt_read; /* ... and the next read */
+	size_t interrupt_dumps; /* that many datagrams from now on say that their dump is no single
+				   state */
+	size_t cut_answer;      /* the nth datagram from now on lacks its last octets; 0: none */
 	size_t fail_allocation; /* the nth allocation from now on fails; 0: none */
 	bool failed;            /* it has */
 	size_t sends, messages; /* batches sent so far, and messages in the last one */

@@ -6,6 +6,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <pinhold/config.h>
 #include <pinhold/nft.h>
 #include <pinhold/socket_owner.h>
 
@@ -98,6 +100,73 @@ static void cmd_owner(const char *argument)
 	fflush(stdout);
 }
 
+/* "ok NAME=PACKETS ...", in order. */
+static void cmd_counters(const char *argument)
+{
+	struct ph_counter *counters = NULL;
+	size_t n = 0;
+	int r = ph_nft_counters(&counters, &n);
+
+	(void)argument;
+	if (r < 0) {
+		answer(r, "");
+		return;
+	}
+	fputs("ok", stdout);
+	for (size_t i = 0; i < n; i++) {
+		if (ph_counter_find(counters, n, counters[i].name) != &counters[i])
+			errx(1, "%s: not found in its own list", counters[i].name);
+		printf(" %s=%" PRIu64, counters[i].name, counters[i].packets);
+	}
+	puts("");
+	fflush(stdout);
+	free(counters);
+}
+
+/* "ok PACKETS" */
+static void cmd_counter(const char *argument)
+{
+	uint64_t packets;
+	int r = ph_nft_counter(argument, &packets);
+
+	if (r < 0)
+		answer(r, "");
+	else
+		printf("ok %" PRIu64 "\n", packets);
+	fflush(stdout);
+}
+
+/* "counters-failing N": as counters, but the nth allocation fails; only how it ended. */
+static void cmd_counters_failing(const char *argument)
+{
+	struct ph_counter *counters = NULL;
+	size_t n;
+	int r;
+
+	faults.failed = false;
+	faults.fail_allocation = strtoul(argument, NULL, 10);
+	r = ph_nft_counters(&counters, &n);
+	faults.fail_allocation = 0;
+	free(counters);
+	if (r == 0 && !faults.failed)
+		puts("ok untouched");
+	else
+		answer(r, "");
+	fflush(stdout);
+}
+
+static void cmd_interrupt_dumps(const char *argument)
+{
+	faults.interrupt_dumps = strtoul(argument, NULL, 10);
+	answer(0, "");
+}
+
+static void cmd_cut_answer(const char *argument)
+{
+	faults.cut_answer = strtoul(argument, NULL, 10);
+	answer(0, "");
+}
+
 static void cmd_is_owner(const char *argument)
 {
 	(void)argument;
@@ -158,6 +227,11 @@ static const struct {
 	{ "apply-failing", cmd_apply_failing },
 	{ "remove", cmd_remove },
 	{ "owner", cmd_owner },
+	{ "counters", cmd_counters },
+	{ "counter", cmd_counter },
+	{ "counters-failing", cmd_counters_failing },
+	{ "interrupt-dumps", cmd_interrupt_dumps },
+	{ "cut-answer", cmd_cut_answer },
 	{ "is-owner", cmd_is_owner },
 	{ "corrupt", cmd_corrupt },
 	{ "refuse-owner", cmd_refuse_owner },
@@ -207,6 +281,19 @@ static int print(const char *name)
 	return 0;
 }
 
+/* Of the names on standard input, one a line, those that no mapping may have. */
+static int refuse_names(void)
+{
+	char line[256];
+
+	while (fgets(line, sizeof(line), stdin)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (ph_name_refusal(line))
+			puts(line);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "cases")) {
@@ -218,5 +305,7 @@ int main(int argc, char **argv)
 		return serve();
 	if (argc == 3 && !strcmp(argv[1], "print"))
 		return print(argv[2]);
-	errx(2, "usage: golden_tool cases | serve | print CASE");
+	if (argc == 2 && !strcmp(argv[1], "names"))
+		return refuse_names();
+	errx(2, "usage: golden_tool cases | serve | names | print CASE");
 }

@@ -12,6 +12,11 @@
 #define PH_PUBLISH_MAX 8
 #define PH_VALUE_MAX   4096 /* octets of one value in the file, with NUL */
 
+#define PH_MAPPINGS_MAX   4096 /* in one file */
+#define PH_PUBLISHERS_MAX 256
+#define PH_SETTINGS_MAX   64  /* of one publisher */
+#define PH_ALLOW_MAX      256 /* prefixes of one mapping, and files */
+
 #define PH_MARK_DEFAULT 0x08000000u
 #define PH_MASK_DEFAULT 0x0f000000u
 
@@ -120,37 +125,47 @@ const struct ph_server_list *ph_default_keepalive(void);
 int ph_server_parse(const char *text, uint16_t default_port, struct ph_server *ret_server);
 
 /*
- * A file, line by line, to a configuration. Whoever reads the file calls section() and entry() in
- * order; every mistake is reported at once, with its line and what would be allowed, and the rest
- * is checked all the same.
+ * A file, line by line, to a configuration. Whoever reads the file calls section(), entry() and
+ * more() in order; after a mistake the rest is checked all the same, and finish() reports them all,
+ * by line, each with what would be allowed.
  */
 struct ph_config_builder;
 
-typedef void (*ph_config_report_fn)(void *data, unsigned line, const char *text);
+/*
+ * mistake: false for a notice, which stops nothing. line 0: the file as a whole. text: one line,
+ * without a final full stop; what it quotes of the file is made printable.
+ */
+typedef void (*ph_config_report_fn)(void *data, bool mistake, unsigned line, const char *text);
 
 struct ph_config_source {
 	const char *path;                         /* for ph_config.path; NULL: none */
 	uint16_t ephemeral_first, ephemeral_last; /* what `bind = 0` means here */
-	ph_config_report_fn report;               /* text: one line without a final full stop */
+	ph_config_report_fn report;
 	void *data;
+	/* Why that file cannot be run as a hook ("is ..."), or NULL; NULL: it is not asked. */
+	const char *(*program_refusal)(const char *path);
 };
 
 /* 0 or -ENOMEM. */
 int ph_config_builder_new(const struct ph_config_source *source,
 			  struct ph_config_builder **ret_builder);
 void ph_config_builder_free(struct ph_config_builder *b);
-/* header: between the brackets, "global" or "mapping web". */
+/* header: between the brackets, "global" or "mapping web"; NULL: it cannot be read, which was said,
+ * and the entries below it are passed over. */
 void ph_config_builder_section(struct ph_config_builder *b, unsigned line, const char *header);
 void ph_config_builder_entry(struct ph_config_builder *b, unsigned line, const char *key,
 			     const char *value);
+/* A line that continues the entry before it: another value of the same key. */
+void ph_config_builder_more(struct ph_config_builder *b, unsigned line, const char *value);
 /* A line that is neither, in the reader's words. */
 void ph_config_builder_wrong(struct ph_config_builder *b, unsigned line, const char *text);
 /* The end of the file. 0, -EINVAL (at least one mistake was reported), -ENOMEM. */
 int ph_config_builder_finish(struct ph_config_builder *b, struct ph_config *ret_config);
 
-/* Parts of values, as the file and the command line have them in common. 0 or -EINVAL. */
+/* Parts of values, as the file and the command line have them in common. */
 
-/* PORT, LO-HI, LO~HI; not 0, which depends on the machine. */
+/* PORT, LO-HI, LO~HI; not 0, which depends on the machine. 0, -EINVAL, or -ERANGE: LO is above HI.
+ */
 int ph_bind_parse(const char *text, struct ph_mapping_config *ret_core);
 /* Why no connection can be forwarded to that address ("is ..."), or NULL. */
 const char *ph_target_refusal(const struct ph_address *address);
@@ -166,5 +181,11 @@ const char *ph_name_refusal(const char *name);
  */
 int ph_config_read(const char *path, ph_config_report_fn report, void *data,
 		   struct ph_config *ret_config);
+/*
+ * The same of a file's octets, [text, text + len), which need no NUL behind them. 0, -EINVAL,
+ * -ENOMEM.
+ */
+int ph_config_parse(const char *text, size_t len, const struct ph_config_source *source,
+		    struct ph_config *ret_config);
 /* The kernel's own choice of ports for outgoing connections (ip_local_port_range). */
 void ph_ephemeral_range(uint16_t *ret_first, uint16_t *ret_last);

@@ -1,36 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <pinhold/config.h>
-
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STUN_PORT 3478 /* RFC 8489 section 14.2 */
-#define HTTP_PORT 80
+#include "config_internal.h"
 
 /* Public servers whose operators offer them to everybody. TCP: those that answer Binding requests
  * there. */
 static const struct ph_server default_stun_tcp[] = {
-	{ "turn.cloudflare.com", STUN_PORT },    { "stun.nextcloud.com", 443 },
-	{ "global.turn.twilio.com", STUN_PORT }, { "fwa.lifesizecloud.com", STUN_PORT },
-	{ "stun.freeswitch.org", STUN_PORT },    { "stun.sipnet.com", STUN_PORT },
-	{ "stun.radiojar.com", STUN_PORT },      { "stun.telnyx.com", STUN_PORT },
+	{ "turn.cloudflare.com", PH_STUN_PORT },    { "stun.nextcloud.com", 443 },
+	{ "global.turn.twilio.com", PH_STUN_PORT }, { "fwa.lifesizecloud.com", PH_STUN_PORT },
+	{ "stun.freeswitch.org", PH_STUN_PORT },    { "stun.sipnet.com", PH_STUN_PORT },
+	{ "stun.radiojar.com", PH_STUN_PORT },      { "stun.telnyx.com", PH_STUN_PORT },
 };
 
 static const struct ph_server default_stun_udp[] = {
-	{ "turn.cloudflare.com", STUN_PORT }, { "stun.l.google.com", 19302 },
-	{ "stun.nextcloud.com", STUN_PORT },  { "global.turn.twilio.com", STUN_PORT },
-	{ "stun.miwifi.com", STUN_PORT },     { "stun.chat.bilibili.com", STUN_PORT },
-	{ "stun.freeswitch.org", STUN_PORT }, { "stun.sipnet.com", STUN_PORT },
+	{ "turn.cloudflare.com", PH_STUN_PORT }, { "stun.l.google.com", 19302 },
+	{ "stun.nextcloud.com", PH_STUN_PORT },  { "global.turn.twilio.com", PH_STUN_PORT },
+	{ "stun.miwifi.com", PH_STUN_PORT },     { "stun.chat.bilibili.com", PH_STUN_PORT },
+	{ "stun.freeswitch.org", PH_STUN_PORT }, { "stun.sipnet.com", PH_STUN_PORT },
 };
 
 static const struct ph_server default_keepalive[] = {
-	{ "www.example.com", HTTP_PORT },
-	{ "detectportal.firefox.com", HTTP_PORT },
-	{ "www.msftconnecttest.com", HTTP_PORT },
-	{ "www.baidu.com", HTTP_PORT },
+	{ "www.example.com", PH_HTTP_PORT },
+	{ "detectportal.firefox.com", PH_HTTP_PORT },
+	{ "www.msftconnecttest.com", PH_HTTP_PORT },
+	{ "www.baidu.com", PH_HTTP_PORT },
 };
 
 #define N(array) (sizeof(array) / sizeof(*(array)))
@@ -77,17 +74,29 @@ const struct ph_server_list *ph_default_keepalive(void)
 	return ph_server_list_new(default_keepalive, N(default_keepalive));
 }
 
-static bool host_fits(const char *host)
+/* Digits behind the last dot make an address (RFC 1123 section 2.1), and it is none. */
+static bool broken_address(const char *host)
 {
-	size_t len = strlen(host);
+	const char *label = strrchr(host, '.');
+
+	label = label ? label + 1 : host;
+	return *label != '\0' && label[strspn(label, "0123456789")] == '\0';
+}
+
+bool ph_host_valid(const char *text)
+{
+	size_t len = strlen(text);
 	struct ph_address address;
 
-	if (ph_address_parse(host, &address) == 0)
+	if (ph_address_parse(text, &address) == 0)
 		return true;
+	if (len == 0 || len > PH_HOST_MAX || *text == '.' || strstr(text, "..") ||
+	    broken_address(text))
+		return false;
 	for (size_t i = 0; i < len; i++)
-		if (!isalnum((unsigned char)host[i]) && !strchr("-._", host[i]))
+		if (!isalnum((unsigned char)text[i]) && !strchr("-._", text[i]))
 			return false;
-	return len > 0 && len <= PH_HOST_MAX;
+	return true;
 }
 
 int ph_server_parse(const char *text, uint16_t default_port, struct ph_server *ret_server)
@@ -119,7 +128,7 @@ int ph_server_parse(const char *text, uint16_t default_port, struct ph_server *r
 	}
 	if (colon && ph_port_parse(colon + 1, &server.port) < 0)
 		return -EINVAL;
-	if (!host_fits(name))
+	if (!ph_host_valid(name))
 		return -EINVAL;
 	memcpy(server.host, name, strlen(name) + 1);
 	*ret_server = server;
@@ -182,4 +191,99 @@ void ph_config_done(struct ph_config *config)
 	free(config->publishers);
 	free(config->path);
 	*config = (struct ph_config){ 0 };
+}
+
+static bool servers_equal(const struct ph_server_list *a, const struct ph_server_list *b)
+{
+	if (a == b)
+		return true;
+	if (!a || !b || a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(a->items[i].host, b->items[i].host) != 0 ||
+		    a->items[i].port != b->items[i].port)
+			return false;
+	return true;
+}
+
+static bool target_equal(const struct ph_target *a, const struct ph_target *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	switch (a->kind) {
+	case PH_TARGET_NONE:
+		return true;
+	case PH_TARGET_LOCAL:
+		return a->port == b->port;
+	case PH_TARGET_ADDRESS:
+		return a->port == b->port && ph_address_equal(&a->address, &b->address);
+	}
+	assert(false && "a target is one of those above");
+	return false;
+}
+
+static bool hooks_equal(const struct ph_config_mapping *a, const struct ph_config_mapping *b)
+{
+	if (a->n_hooks != b->n_hooks)
+		return false;
+	for (size_t i = 0; i < a->n_hooks; i++)
+		if (strcmp(a->hooks[i].path, b->hooks[i].path) != 0 ||
+		    a->hooks[i].events != b->hooks[i].events)
+			return false;
+	return true;
+}
+
+static bool allow_equal(const struct ph_config_mapping *a, const struct ph_config_mapping *b)
+{
+	if (a->n_allow != b->n_allow || a->n_allow_files != b->n_allow_files)
+		return false;
+	for (size_t i = 0; i < a->n_allow; i++)
+		if (a->allow[i].bits != b->allow[i].bits ||
+		    !ph_address_equal(&a->allow[i].address, &b->allow[i].address))
+			return false;
+	for (size_t i = 0; i < a->n_allow_files; i++)
+		if (strcmp(a->allow_files[i], b->allow_files[i]) != 0)
+			return false;
+	return true;
+}
+
+static bool publish_equal(const struct ph_config_mapping *a, const struct ph_config_mapping *b)
+{
+	if (a->n_publish != b->n_publish)
+		return false;
+	for (size_t i = 0; i < a->n_publish; i++)
+		if (strcmp(a->publish[i], b->publish[i]) != 0)
+			return false;
+	return true;
+}
+
+/* What the state machine and the flows are told, and what can change while they run. */
+static bool core_equal(const struct ph_mapping_config *a, const struct ph_mapping_config *b)
+{
+	return target_equal(&a->target, &b->target) && a->interval_ms == b->interval_ms &&
+	       a->verify_ms == b->verify_ms && servers_equal(a->stun, b->stun) &&
+	       servers_equal(a->keepalive, b->keepalive);
+}
+
+static bool options_equal(const struct ph_config_mapping *a, const struct ph_config_mapping *b)
+{
+	return !strcmp(a->interface, b->interface) && a->detect_ms == b->detect_ms &&
+	       a->fwmark == b->fwmark && a->rotate_ms == b->rotate_ms &&
+	       a->loopback == b->loopback && a->snat == b->snat &&
+	       a->reply_route == b->reply_route && a->limit.rate == b->limit.rate &&
+	       a->limit.seconds == b->limit.seconds && a->limit.burst == b->limit.burst;
+}
+
+enum ph_config_step ph_config_mapping_compare(const struct ph_config_mapping *a,
+					      const struct ph_config_mapping *b)
+{
+	/* bind_start is where a running mapping stands, not a setting. */
+	if (a->core.proto != b->core.proto || a->core.family != b->core.family ||
+	    a->core.bind_first != b->core.bind_first || a->core.bind_last != b->core.bind_last ||
+	    a->core.bind_random != b->core.bind_random || a->enabled != b->enabled)
+		return PH_CONFIG_RESTART;
+	if (core_equal(&a->core, &b->core) && options_equal(a, b) && hooks_equal(a, b) &&
+	    allow_equal(a, b) && publish_equal(a, b))
+		return PH_CONFIG_SAME;
+	return PH_CONFIG_ADAPT;
 }

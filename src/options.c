@@ -151,72 +151,22 @@ static int scan(int argc, char **argv, int skip, struct words *w)
 	return 0;
 }
 
-/* The kernel's own choice of ports for outgoing connections, for -b 0. */
-static void ephemeral_range(uint16_t *ret_first, uint16_t *ret_last)
-{
-	unsigned first = 0, last = 0;
-	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-
-	if (f) {
-		if (fscanf(f, "%u %u", &first, &last) != 2)
-			first = last = 0;
-		fclose(f);
-	}
-	if (first == 0 || first > last || last > UINT16_MAX) {
-		first = 32768;
-		last = 60999;
-	}
-	*ret_first = (uint16_t)first;
-	*ret_last = (uint16_t)last;
-}
-
 static int set_bind(const char *text, struct ph_mapping_config *core)
 {
-	const char *mark = text ? strpbrk(text, "-~") : NULL;
-	char low[8] = "";
-
 	if (!text || strcmp(text, "0") == 0) {
-		ephemeral_range(&core->bind_first, &core->bind_last);
+		ph_ephemeral_range(&core->bind_first, &core->bind_last);
 		core->bind_random = true;
 		return 0;
 	}
-	if (!mark) {
-		if (ph_port_parse(text, &core->bind_first) < 0)
-			goto no_port;
-		core->bind_last = core->bind_first;
+	switch (ph_bind_parse(text, core)) {
+	case 0:
 		return 0;
-	}
-	if ((size_t)(mark - text) >= sizeof(low))
-		goto no_port;
-	memcpy(low, text, (size_t)(mark - text));
-	if (ph_port_parse(low, &core->bind_first) < 0 ||
-	    ph_port_parse(mark + 1, &core->bind_last) < 0)
-		goto no_port;
-	if (core->bind_first > core->bind_last)
+	case -ERANGE:
 		return wrong("-b: \"%s\": the first port is above the last", text);
-	core->bind_random = *mark == '~';
-	return 0;
-no_port:
-	return wrong("-b: \"%s\" is no port: give 1 to 65535, LO-HI, LO~HI, or 0 for any", text);
-}
-
-/* Why no host has this address, or NULL. */
-static const char *no_host(const struct ph_address *a)
-{
-	const uint8_t *o = a->octets;
-	bool zero = true;
-
-	for (size_t i = 0; i + 1 < ph_family_octets(a->family); i++)
-		zero = zero && o[i] == 0;
-	if (zero && o[ph_family_octets(a->family) - 1] == 0)
-		return "is no host's address";
-	if (a->family == PH_IPV4 ? o[0] >= 224 : o[0] == 0xff)
-		return "is no single host's address";
-	if (a->family == PH_IPV6 && o[0] == 0xfe && (o[1] & 0xc0) == 0x80)
-		return "is a link-local address, which cannot be forwarded to";
-	if (a->family == PH_IPV4 ? o[0] == 127 : zero && o[15] == 1)
-		return "is this machine: leave -t out and give -p alone (the service must listen on all addresses)";
-	return NULL;
+	default:
+		return wrong("-b: \"%s\" is no port: give 1 to 65535, LO-HI, LO~HI, or 0 for any",
+			     text);
+	}
 }
 
 static int set_target(const struct words *w, struct ph_target *target)
@@ -240,7 +190,7 @@ static int set_target(const struct words *w, struct ph_target *target)
 		return wrong("-t: %s is an IPv%d address, the mapping is IPv%d: give %s", w->target,
 			     (int)target->address.family, (int)w->family,
 			     w->family == PH_IPV4 ? "-6" : "-4");
-	why = no_host(&target->address);
+	why = ph_target_refusal(&target->address);
 	return why ? wrong("-t: %s %s", w->target, why) : 0;
 }
 
@@ -285,7 +235,7 @@ static int set_interface(const char *text, struct ph_config_mapping *m)
 			return wrong("-i: %s is an IPv%d address, the mapping is IPv%d: give %s",
 				     text, (int)address.family, (int)m->core.family,
 				     m->core.family == PH_IPV4 ? "-6" : "-4");
-	} else if (*text == '\0' || strlen(text) > PH_INTERFACE_MAX || strpbrk(text, "/ \t\n\"")) {
+	} else if (!ph_interface_name_valid(text)) {
 		return wrong("-i: \"%s\" is neither an interface's name nor an address", text);
 	}
 	strncpy(m->interface, text, sizeof(m->interface) - 1);

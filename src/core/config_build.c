@@ -255,7 +255,9 @@ static void unknown_key(struct ph_config_builder *b, const char *name,
 			const struct ph_key_info *elsewhere)
 {
 	bool global = b->section == PH_SECTION_GLOBAL;
-	const char *nearest = ph_key_nearest(name, global);
+	/* Not looked for where it would not be told. */
+	const char *nearest =
+		b->reports.n_mistakes < PH_MISTAKES_MAX ? ph_key_nearest(name, global) : NULL;
 	const char *where = global ? "[global]" : "[mapping NAME]";
 	char shown[PH_SHOWN_STRLEN];
 
@@ -363,6 +365,7 @@ void ph_config_builder_entry(struct ph_config_builder *b, unsigned line, const c
 void ph_config_builder_more(struct ph_config_builder *b, unsigned line, const char *value)
 {
 	const char *key = b->key ? b->key->name : b->publish_key;
+	char shown[PH_SHOWN_STRLEN];
 
 	b->line = line;
 	/* Nothing is there to be continued: the line before it was wrong, which was said. */
@@ -372,7 +375,7 @@ void ph_config_builder_more(struct ph_config_builder *b, unsigned line, const ch
 		ph_reports_mistake(
 			&b->reports, line,
 			"begins with white space and so continues %s, which has one value: begin a line with its key",
-			key);
+			ph_text_show(key, shown));
 		return;
 	}
 	if (!value_fits(b, key, value))

@@ -76,6 +76,8 @@ struct ph_config_builder {
 	struct ph_draft *drafts; /* owned */
 	size_t n_drafts;
 
+	const char *program; /* a hook's path that was found good; borrowed */
+
 	/* The section that is being read. */
 	enum ph_section section;
 	struct ph_draft *draft;             /* of GLOBAL and MAPPING; otherwise NULL */

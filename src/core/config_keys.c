@@ -193,7 +193,8 @@ static void take_hook(struct ph_config_builder *b, const char *value)
 			why = "is listed twice";
 	if (!why && m->n_hooks == PH_HOOKS_MAX)
 		why = "is one too many: 8 hooks are the most";
-	if (!why && b->source.program_refusal)
+	/* Mappings mostly have one and the same hook, and looking costs system calls. */
+	if (!why && b->source.program_refusal && (!b->program || strcmp(b->program, value) != 0))
 		why = b->source.program_refusal(value);
 	if (why) {
 		wrong(b, value, why);
@@ -204,8 +205,9 @@ static void take_hook(struct ph_config_builder *b, const char *value)
 		return;
 	m->hooks = hooks;
 	hooks[m->n_hooks] = (struct ph_hook){ .path = ph_builder_copy(b, value) };
-	if (hooks[m->n_hooks].path)
-		m->n_hooks++;
+	if (!hooks[m->n_hooks].path)
+		return;
+	b->program = hooks[m->n_hooks++].path;
 }
 
 /* Once, hence split here: `up, up` is as wrong as `up, sideways`. */

@@ -309,7 +309,7 @@ static int read_all(int fd, char **ret_text, size_t *ret_len)
 		if (n <= 0)
 			break;
 		len += (size_t)n;
-		/* Files of some file systems do not know their size. */
+		/* Not by fstat(): files of some file systems do not know their size. */
 		if (len > FILE_MAX) {
 			n = -1;
 			errno = EFBIG;
@@ -344,8 +344,6 @@ static int read_file(const char *path, ph_config_report_fn report, void *data, c
 	} else if (!S_ISREG(st.st_mode)) {
 		report(data, true, 0, "is not a regular file");
 		r = -EINVAL;
-	} else if (st.st_size > (off_t)FILE_MAX) {
-		r = -EFBIG;
 	} else {
 		r = read_all(fd, ret_text, ret_len);
 	}

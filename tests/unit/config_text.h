@@ -38,7 +38,9 @@ static inline void report(void *data, bool mistake, unsigned line, const char *t
 
 	assert_true(said->n < SAID_MAX);
 	assert_in_range(len, 1, SAID_TEXT - 1);
-	assert_true(text[len - 1] != '.' && !strpbrk(text, "\n\r"));
+	assert_true(text[len - 1] != '.');
+	for (size_t i = 0; i < len; i++)
+		assert_true((unsigned char)text[i] >= ' ' && text[i] != 0x7f);
 	/* In the order of the lines, but for the count of those that are not told. */
 	if (said->n && line)
 		assert_true(line >= said->items[said->n - 1].line);

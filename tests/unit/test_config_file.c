@@ -70,6 +70,34 @@ static void test_long_values(void **state)
 	}
 }
 
+static void test_too_long_value(void **state)
+{
+	char text[PH_VALUE_MAX + 400] = WEBHOOK "body = ";
+	size_t len = strlen(text);
+	static struct said said;
+	struct ph_config config;
+
+	(void)state;
+	memset(text + len, 'x', PH_VALUE_MAX);
+	assert_int_equal(parse(text, len + PH_VALUE_MAX - 1, &said, &config), 0);
+	ph_config_done(&config);
+	assert_int_equal(parse(text, len + PH_VALUE_MAX, &said, &config), -EINVAL);
+	assert_int_equal(said.mistakes, 1);
+	assert_non_null(strstr(said.items[said.n - 1].text, "4096 octets: 4095 are the most"));
+}
+
+/* A line below a section's header continues nothing, whatever stands above the header. */
+static void test_after_header(void **state)
+{
+	struct ph_config c = good("[mapping m]\nbind = 1\ntarget = none\n[publish w]\n"
+				  "  body = \"a # b\"\ntype = webhook\nurl = http://h\n",
+				  1);
+
+	(void)state;
+	assert_string_equal(c.publishers[0].settings[0].value, "a # b");
+	ph_config_done(&c);
+}
+
 static void test_shapes(void **state)
 {
 	static const char *const texts[] = {

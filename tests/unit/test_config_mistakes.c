@@ -60,6 +60,7 @@ static const struct mistake {
 	{ M "intervall = 3\n", 4, "did you mean \"interval\"?" },
 	{ M "bnd = 3\n", 4, "did you mean \"bind\"?" },
 	{ M "colour = red\n", 4, "unknown key \"colour\" in [mapping NAME]; pinhold.conf(5)" },
+	{ M "snat = no\ncolour = red\n green\n", 5, "unknown key" },
 	{ M "\xff = red\n", 4, "unknown key \"?\"" },
 	{ M "k23456789012345678901234567890123456789012345678901 = 1\n", 4, "too long to be one" },
 	{ M "mark = 0x1/0xf\n", 4, "does not belong into [mapping NAME], but into [global]" },
@@ -237,6 +238,24 @@ static void test_many_mistakes(void **state)
 	assert_true(said.items[50].mistake);
 }
 
+/* Keys and names are foreign text too; report() looks at every octet. */
+static void test_foreign_text(void **state)
+{
+	static const char *const texts[] = {
+		P "webhook\nurl = http://h\nk\te = 1\nk\te = 2\n k\n",
+		M "k\te = 1\n [x]\n[a\tb\t c]\n[mapping a\tb]\n[publish a\tb]\nk\te =\n",
+		M "stun = a\tb\nallow = a\tb, @a\tb\nhook = a\tb\nhook-events = a\tb\n",
+	};
+	static struct said said;
+	struct ph_config config;
+
+	(void)state;
+	for (size_t i = 0; i < N(texts); i++) {
+		assert_int_equal(parse(texts[i], strlen(texts[i]), &said, &config), -EINVAL);
+		assert_true(said.mistakes >= 3);
+	}
+}
+
 /* The one notice of a case and where it stands. */
 static void test_notices(void **state)
 {
@@ -299,9 +318,8 @@ static void test_no_clash(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mistakes),
-		cmocka_unit_test(test_many_mistakes),
-		cmocka_unit_test(test_notices),
+		cmocka_unit_test(test_mistakes),     cmocka_unit_test(test_many_mistakes),
+		cmocka_unit_test(test_foreign_text), cmocka_unit_test(test_notices),
 		cmocka_unit_test(test_no_clash),
 	};
 

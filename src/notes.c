@@ -88,6 +88,15 @@ void note_log(const struct mapping_run *run, const struct ph_action *a)
 			"servers disagree mapping=%s server=%s says=%s: this NAT's mapping is not endpoint-independent (symmetric NAT), so nobody outside can use the port",
 			name, server, endpoint_text(&a->public_endpoint, other));
 		break;
+	case PH_NOTE_INDEPENDENT:
+		ph_info("servers agree mapping=%s public=%s: the NAT's mapping is endpoint-independent now",
+			name, endpoint_text(&a->public_endpoint, other));
+		break;
+	case PH_NOTE_CANNOT_VERIFY:
+		ph_warning(
+			"few servers mapping=%s: not enough STUN servers to ask a fresh one every `verify`, so a NAT that moves the mapping may go unnoticed; give more",
+			name);
+		break;
 	case PH_NOTE_BIND_NEXT:
 		ph_warning("bind port taken mapping=%s next=%u: %s", name, a->local.port,
 			   strerror(a->error));

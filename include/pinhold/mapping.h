@@ -54,13 +54,13 @@ enum ph_mapping_state {
 
 /* Flows: the connections of one mapping. Holders first, then probes. */
 #define PH_FLOW_HOLDERS 2u
-#define PH_FLOW_PROBES  2u
+#define PH_FLOW_PROBES  4u /* two that are asked, and two more when those do not answer */
 #define PH_FLOWS        (PH_FLOW_HOLDERS + PH_FLOW_PROBES)
 
 enum ph_event_type {
 	PH_EVENT_START,    /* once, first: random */
 	PH_EVENT_ADDRESS,  /* interface, index, address: the interface's address now;
-			      address.family 0: it has none */
+			      address.family 0: it has none. All as before: nothing happens */
 	PH_EVENT_RESOLVED, /* kind, server, addresses, n_addresses; n_addresses 0: failed, reason */
 	PH_EVENT_CONNECTED, /* flow, random: TCP's handshake is done, or the UDP socket exists */
 	PH_EVENT_BYTES,     /* flow, bytes, len, from */
@@ -69,7 +69,8 @@ enum ph_event_type {
 	PH_EVENT_CLOSED,
 	PH_EVENT_INSTALLED, /* generation: the kernel has acknowledged a table with this want or a
 			       later one */
-	PH_EVENT_TIMER,     /* ph_mapping_deadline() has come */
+	PH_EVENT_TIMER,     /* random: ph_mapping_deadline() has come */
+	PH_EVENT_CONFIG,    /* config: ph_mapping_reconfigure() */
 	PH_EVENT_STOP,      /* the last one */
 };
 
@@ -89,6 +90,7 @@ struct ph_event {
 	int index; /* of the interface: one that was made anew has another */
 	struct ph_address address;
 	uint64_t generation;
+	const struct ph_mapping_config *config;
 	uint8_t random[16]; /* from the kernel's random source */
 };
 
@@ -112,8 +114,10 @@ enum ph_note {
 	PH_NOTE_RESOLVE_FAILED, /* reason; index in server_index */
 	PH_NOTE_ONE_HOLDER,     /* there is only one keep-alive server address: said once */
 	PH_NOTE_UNCONFIRMED,    /* server says public_endpoint; a second server is being asked */
-	PH_NOTE_DEPENDENT,  /* servers disagree: the NAT's mapping is not endpoint-independent */
-	PH_NOTE_BIND_NEXT,  /* local: the bind port was taken, this one is tried now */
+	PH_NOTE_DEPENDENT,     /* servers disagree: the NAT's mapping is not endpoint-independent */
+	PH_NOTE_INDEPENDENT,   /* after DEPENDENT: two servers tell the same again */
+	PH_NOTE_CANNOT_VERIFY, /* too few STUN servers for a fresh one each `verify`: said once */
+	PH_NOTE_BIND_NEXT,     /* local: the bind port was taken, this one is tried now */
 	PH_NOTE_BIND_TAKEN, /* local: the bind port is taken, and there is no other; tried again */
 	PH_NOTE_LOST,       /* nothing holds the mapping any more */
 };
@@ -168,9 +172,12 @@ uint64_t ph_mapping_deadline(const struct ph_mapping *m);
 uint64_t ph_mapping_want(const struct ph_mapping *m, struct ph_plan_mapping *ret_want);
 
 /*
- * Other settings for the same mapping: name, protocol, family and bind ports must be equal.
- * Holders, public port and what is announced stay as they are; servers that are no longer listed
- * are left as their flows end. Actions as of an event.
+ * Other settings for the same mapping: name, protocol, family and bind ports must be equal; what
+ * bind_start was at first stays. Holders, public port and what is announced stay as they are;
+ * servers that are no longer listed are left as their flows end, and are peers until then. The new
+ * lists are used from now on, and the old ones no more. All look-ups under way are void, for the
+ * servers' numbers may be others now: the caller forgets them before this, and the machine asks
+ * again. Actions as of an event; PH_EVENT_CONFIG does the same.
  */
 void ph_mapping_reconfigure(struct ph_mapping *m, const struct ph_mapping_config *config,
 			    uint64_t now_ms, struct ph_actions *actions);

@@ -2,14 +2,20 @@
 
 /*
  * Holders. Over TCP: persistent HTTP connections to different servers, a HEAD each interval. Over
- *UDP: one STUN flow whose transactions both hold and check the mapping.
+ * UDP: one STUN flow whose transactions both hold and check the mapping.
  *
- *	CLOSED      --due, server picked-->  CONNECTING
- *	CONNECTING  --connected-->           OPEN, request sent, awaiting
- *	OPEN        --answer-->              OPEN, next request after the interval
- *	OPEN        --closed, RST, no HTTP, kernel's time-out--> CLOSED, due at once (another server
- *first) OPEN        --no answer in time-->   CLOSED if another server is there; else a further
- *request
+ *	CLOSED      due, a server is to be had           CONNECTING
+ *	CONNECTING  connected                            OPEN, request sent, awaiting
+ *	            not within its patience              CLOSED, due at once (another server)
+ *	OPEN        answer                               OPEN, next request after the interval
+ *	            closed, RST, no HTTP, kernel's
+ *	            time-out                             CLOSED, due at once; suspicion (round.c)
+ *	            no answer in time                    CLOSED if another server is to be had; else
+ *	                                                 OPEN, a further request
+ *
+ * The two holders' requests fall half an interval apart, so that servers which close after so many
+ * requests do not take both in the same moment. A server that closes idle connections is asked more
+ * often once that is known.
  */
 
 #include <errno.h>
@@ -17,9 +23,13 @@
 
 #include "mapping_internal.h"
 
+/* To connect. A server that does not answer at once is left while there is another; the second time
+ * round it gets more. */
+#define PATIENCE_MS   750u
 #define CONNECT_MS    5000u
-#define ANSWER_MS     10000u
+#define ANSWER_MS     5000u
 #define SHORT_LIFE_MS 5000u /* a holder that dies younger than this counts against its server */
+#define OVERTAKE_MS   500u  /* as round.c's HEDGE_MS */
 
 static enum ph_server_kind holder_kind(const struct ph_mapping *m)
 {
@@ -61,6 +71,7 @@ static void send_head(struct ph_mapping *m, unsigned flow, uint64_t now_ms,
 	a->len = (size_t)len;
 	memcpy(a->bytes, request, a->len);
 	f->awaiting = true;
+	f->asked_ms = now_ms;
 	f->deadline_ms = now_ms + ANSWER_MS;
 }
 
@@ -77,8 +88,36 @@ void holder_connected(struct ph_mapping *m, unsigned flow, const struct ph_event
 	note = mapping_note(actions, PH_NOTE_HOLDER_OPEN);
 	note->flow = flow;
 	note->server = f->server;
-	ph_http_reader_init(&f->http);
+	ph_http_reader_init(&m->http[flow]);
 	send_head(m, flow, now_ms, actions);
+	/* The way is open again: who failed while it was not gets another chance. */
+	if (m->state == PH_MAPPING_LOST) {
+		mapping_forgive(m, now_ms);
+		m->probe_due_ms = now_ms;
+	}
+}
+
+/* When the next request is due after an answer. */
+static uint32_t pause_ms(const struct ph_mapping *m, unsigned flow, const struct ph_candidate *c)
+{
+	uint32_t ms = m->config.interval_ms;
+
+	if (c)
+		ms = ph_candidate_pause(c, ms);
+	return m->flows[flow].answers == 1 && flow % 2 == 1 ? ms / 2 : ms;
+}
+
+static void head_answered(struct ph_mapping *m, unsigned flow, uint64_t now_ms)
+{
+	struct flow *f = &m->flows[flow];
+	struct ph_candidate *c = mapping_candidate(m, flow);
+
+	f->awaiting = false;
+	f->answers++;
+	f->rtt_ms = (uint32_t)(now_ms - f->asked_ms);
+	if (c && now_ms - f->opened_ms >= SHORT_LIFE_MS)
+		ph_candidate_good(c); /* one answer alone does not make a good holder */
+	f->deadline_ms = now_ms + pause_ms(m, flow, c);
 }
 
 void holder_bytes(struct ph_mapping *m, unsigned flow, const struct ph_event *event,
@@ -94,18 +133,17 @@ void holder_bytes(struct ph_mapping *m, unsigned flow, const struct ph_event *ev
 	}
 	while (left > 0) {
 		size_t used = 0;
-		struct ph_candidate *c;
 
 		if (!f->awaiting) {
 			holder_lost(m, flow, 0, "the server sends what was not asked for", false,
 				    now_ms, actions);
 			return;
 		}
-		switch (ph_http_reader_feed(&f->http, p, left, &used)) {
+		switch (ph_http_reader_feed(&m->http[flow], p, left, &used)) {
 		case PH_HTTP_MORE:
 			return;
 		case PH_HTTP_BAD:
-			holder_lost(m, flow, 0, f->http.why, false, now_ms, actions);
+			holder_lost(m, flow, 0, m->http[flow].why, false, now_ms, actions);
 			return;
 		case PH_HTTP_CLOSES:
 			f->answers++;
@@ -115,25 +153,39 @@ void holder_bytes(struct ph_mapping *m, unsigned flow, const struct ph_event *ev
 		case PH_HTTP_KEPT:
 			break;
 		}
-		f->awaiting = false;
-		c = ph_pool_find(&m->pools[PH_SERVER_KEEPALIVE], &f->server);
-		if (c && now_ms - f->opened_ms >= SHORT_LIFE_MS)
-			ph_candidate_good(c); /* one answer alone does not make a good holder */
-		/* The second holder's requests fall between the first one's. */
-		f->deadline_ms =
-			now_ms + (f->answers++ == 0 && flow % 2 == 1 ? m->config.interval_ms / 2
-								     : m->config.interval_ms);
+		head_answered(m, flow, now_ms);
 		p += used;
 		left -= used;
 	}
+}
+
+/* There is another server for the holder in `flow`. */
+static bool replaceable(const struct ph_mapping *m, unsigned flow, uint64_t now_ms)
+{
+	struct ph_endpoint avoid[PH_FLOW_HOLDERS + 1];
+	size_t n = siblings(m, flow, avoid);
+
+	avoid[n++] = m->flows[flow].server;
+	return ph_pool_pick(&m->pools[holder_kind(m)], now_ms, m->installed, avoid, n);
+}
+
+/* A mute server still acknowledges, so it holds; it goes only where a better one is to be had. */
+static void unanswered(struct ph_mapping *m, unsigned flow, uint64_t now_ms,
+		       struct ph_actions *actions)
+{
+	if (replaceable(m, flow, now_ms)) {
+		holder_lost(m, flow, 0, "the server does not answer", false, now_ms, actions);
+		return;
+	}
+	send_head(m, flow, now_ms, actions);
+	if (m->flows[flow].deadline_ms < now_ms + m->config.interval_ms)
+		m->flows[flow].deadline_ms = now_ms + m->config.interval_ms;
 }
 
 void holder_tick(struct ph_mapping *m, unsigned flow, const struct ph_event *event, uint64_t now_ms,
 		 struct ph_actions *actions)
 {
 	struct flow *f = &m->flows[flow];
-	struct ph_endpoint avoid[PH_FLOW_HOLDERS + 1];
-	size_t n;
 
 	if (m->config.proto == PH_UDP && f->state == FLOW_OPEN) {
 		probe_tick(m, flow, event, now_ms, actions);
@@ -145,24 +197,27 @@ void holder_tick(struct ph_mapping *m, unsigned flow, const struct ph_event *eve
 	case FLOW_CLOSED:
 		break;
 	case FLOW_CONNECTING:
+		f->deadline_ms = f->opened_ms + CONNECT_MS;
+		if (now_ms < f->deadline_ms && !replaceable(m, flow, now_ms))
+			break;
 		holder_lost(m, flow, ETIMEDOUT, NULL, false, now_ms, actions);
 		break;
 	case FLOW_OPEN:
-		if (!f->awaiting) {
-			send_head(m, flow, now_ms, actions);
-			break;
-		}
-		/* A mute server still acknowledges, so it holds; it goes only where a better one is
-		 * to be had. */
-		n = siblings(m, flow, avoid);
-		avoid[n++] = f->server;
-		if (ph_pool_pick(&m->pools[PH_SERVER_KEEPALIVE], now_ms, m->installed, avoid, n))
-			holder_lost(m, flow, 0, "the server does not answer", false, now_ms,
-				    actions);
+		if (f->awaiting)
+			unanswered(m, flow, now_ms, actions);
 		else
 			send_head(m, flow, now_ms, actions);
 		break;
 	}
+}
+
+/* A server that answered and held for a while has done its part: closing is its right. */
+static bool lived(const struct ph_mapping *m, const struct flow *f, uint64_t now_ms)
+{
+	uint64_t life = now_ms - f->opened_ms;
+
+	return f->state == FLOW_OPEN && f->answers > 0 &&
+	       (life >= SHORT_LIFE_MS || life >= m->config.interval_ms);
 }
 
 void holder_lost(struct ph_mapping *m, unsigned flow, int error, const char *reason, bool gone,
@@ -170,11 +225,15 @@ void holder_lost(struct ph_mapping *m, unsigned flow, int error, const char *rea
 {
 	struct flow *f = &m->flows[flow];
 	bool was_open = f->state == FLOW_OPEN;
+	struct ph_candidate *c;
 	struct ph_action *note;
 
+	m->holder_due_ms[flow] = now_ms;
 	if (m->config.proto == PH_UDP) {
+		was_open = was_open && f->answers > 0;
 		probe_failed(m, flow, error, reason, gone, now_ms, actions);
-		m->holder_due_ms[flow] = now_ms;
+		if (was_open)
+			round_suspect(m, now_ms);
 		return;
 	}
 	note = mapping_note(actions, was_open ? PH_NOTE_HOLDER_LOST : PH_NOTE_HOLDER_FAILED);
@@ -182,24 +241,52 @@ void holder_lost(struct ph_mapping *m, unsigned flow, int error, const char *rea
 	note->server = f->server;
 	note->error = error;
 	note->reason = reason;
-	if (!was_open || now_ms - f->opened_ms < SHORT_LIFE_MS)
+	c = mapping_candidate(m, flow);
+	if (c && was_open)
+		ph_candidate_held(c, now_ms - f->opened_ms);
+	if (c && was_open && gone && !error && !f->awaiting)
+		ph_candidate_closed_idle(c, now_ms - f->asked_ms);
+	if (!lived(m, f, now_ms))
 		mapping_server_failed(m, PH_SERVER_KEEPALIVE, &f->server, now_ms, note);
-	mapping_close(m, flow, gone, actions);
-	m->holder_due_ms[flow] = now_ms;
+	mapping_close(m, flow, gone, now_ms, actions);
 	/* It may have died because the NAT has forgotten the mapping; only a fresh flow tells. */
 	if (was_open)
-		probe_soon(m, now_ms);
+		round_suspect(m, now_ms);
 }
 
-void holder_renew(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
+void holder_renew(struct ph_mapping *m, uint64_t since_ms, uint64_t now_ms,
+		  struct ph_actions *actions)
 {
 	for (unsigned i = 0; i < PH_FLOW_HOLDERS; i++) {
-		if (m->flows[i].state == FLOW_CLOSED ||
-		    (m->config.proto == PH_UDP && m->flows[i].tx))
+		const struct flow *f = &m->flows[i];
+
+		if (f->state == FLOW_CLOSED || f->opened_ms >= since_ms)
 			continue;
-		mapping_close(m, i, false, actions);
+		/* Over UDP the answer says which binding it keeps. */
+		if (m->config.proto == PH_UDP &&
+		    (f->answers == 0 || ph_endpoint_equal(&m->holder_said, &m->learned)))
+			continue;
+		mapping_close(m, i, false, now_ms, actions);
 		m->holder_due_ms[i] = now_ms;
 	}
+}
+
+void holder_overtake(struct ph_mapping *m, struct ph_candidate *c, uint64_t now_ms,
+		     struct ph_actions *actions)
+{
+	const struct flow *f = &m->flows[0];
+
+	if (f->state == FLOW_CLOSED || f->answers > 0 || now_ms - f->asked_ms < OVERTAKE_MS)
+		return;
+	holder_lost(m, 0, 0, "another server answers sooner", false, now_ms, actions);
+	mapping_open(m, 0, c, CONNECT_MS, now_ms, actions);
+}
+
+void holder_pause(struct ph_mapping *m, uint64_t until_ms, uint64_t now_ms,
+		  struct ph_actions *actions)
+{
+	mapping_close(m, 0, false, now_ms, actions);
+	m->holder_due_ms[0] = until_ms;
 }
 
 void holder_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
@@ -216,8 +303,8 @@ void holder_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *act
 			continue;
 		c = ph_pool_pick(pool, now_ms, m->installed, avoid, n);
 		if (c) {
-			c->used_ms = now_ms;
-			mapping_open(m, i, &c->endpoint, CONNECT_MS, now_ms, actions);
+			mapping_open(m, i, c, PATIENCE_MS << (c->failures < 2 ? c->failures : 2),
+				     now_ms, actions);
 			continue;
 		}
 		/* No server: again when one's back-off ends; the pool's growth comes as an event.
@@ -229,19 +316,11 @@ void holder_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *act
 	}
 }
 
-static bool looking_up(const struct ph_mapping *m)
-{
-	for (size_t i = 0; i < m->config.keepalive->n; i++)
-		if (m->lookups[PH_SERVER_KEEPALIVE][i].busy)
-			return true;
-	return false;
-}
-
 void holder_report(struct ph_mapping *m, struct ph_actions *actions)
 {
 	if (m->config.proto == PH_UDP || m->state != PH_MAPPING_UP || m->said_one_holder ||
 	    m->flows[0].state != FLOW_OPEN || m->flows[1].state != FLOW_CLOSED ||
-	    m->holder_due_ms[1] != UINT64_MAX || looking_up(m))
+	    m->holder_due_ms[1] != UINT64_MAX || mapping_looking_up(m, PH_SERVER_KEEPALIVE))
 		return;
 	m->said_one_holder = true;
 	mapping_note(actions, PH_NOTE_ONE_HOLDER)->server = m->flows[0].server;

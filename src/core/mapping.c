@@ -1,22 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The life of a mapping. Each event is handled where it belongs (holder.c, probe.c), and then
- *settle() compares what is with what should be and starts what is due, so that no path can forget a
- *step.
+ * The life of a mapping. Each event is handled where it belongs (holder.c, probe.c, round.c), and
+ * then settle() compares what is with what should be and starts what is due, so that no path can
+ * forget a step.
  *
- *	WAITING    no address                                      --address--> RESOLVING RESOLVING
- *no server address of a kind that is needed      --resolved-->            PREPARING PREPARING  own
- *flows' peers and source are being installed --installed-->           OPENING OPENING    holders
- *and probes under way                    --endpoint installed-->  UP UP --3 probes failed, no
- *holder--> LOST LOST       hooks were told `down`                          --answer--> OPENING any
- *the address is another one, or gone             -->                      WAITING, RESOLVING any
- *the bind port is taken: the next one of the range                -->     RESOLVING any        stop
- *-->     STOPPED
+ *	WAITING    no address
+ *	           -- address --> RESOLVING
+ *	RESOLVING  no server's address of a kind that is needed is known
+ *	           -- resolved --> PREPARING
+ *	PREPARING  the rules for our own flows (source and peers) are being installed
+ *	           -- installed --> OPENING
+ *	OPENING    holders and probes are under way, or the servers disagree (independence)
+ *	           -- endpoint told by two servers, held, installed --> UP
+ *	UP         the hooks know the endpoint
+ *	           -- no holder, and a round without an answer --> LOST
+ *	           -- servers disagree again and again --> OPENING, `down`
+ *	LOST       the hooks were told `down`
+ *	           -- an answer --> OPENING
+ *	any        -- another address or interface, or none --> RESOLVING, WAITING
+ *	           -- bind port taken: the next one of the range --> RESOLVING
+ *	           -- stop --> STOPPED
  *
  * The table comes first, twice: no flow is opened before the rules that protect it are installed
- *(or an admin's masquerade could move its source port), and nobody is told of a public endpoint
- *before its rules are installed.
+ * (or an admin's masquerade could move its source port), and nobody is told of a public endpoint
+ * before its rules are installed.
  */
 
 #include <assert.h>
@@ -28,8 +36,12 @@
 
 #include "mapping_internal.h"
 
-#define BIND_RETRY_MS   5000u
-#define LOOKUP_FRESH_MS 30000u /* a name that was looked up this lately is not asked again */
+#define BIND_RETRY_MS  5000u
+#define LOOKUP_FRESH_S 30u /* a name that was looked up this lately is not asked again */
+/* Servers that failed are left alone for so long; less while nothing holds the mapping, because
+ * then it may be the way to them that failed, and nothing tells when it is back. */
+#define BACKOFF_HELD_MS 60000u
+#define BACKOFF_LOST_MS 8000u
 
 struct ph_action *mapping_emit(struct ph_actions *actions, enum ph_action_type type)
 {
@@ -76,8 +88,34 @@ uint32_t mapping_random(struct ph_mapping *m)
 	return m->seed;
 }
 
-void mapping_open(struct ph_mapping *m, unsigned flow, const struct ph_endpoint *server,
-		  uint32_t patience_ms, uint64_t now_ms, struct ph_actions *actions)
+const struct ph_server_list *mapping_servers(const struct ph_mapping *m, enum ph_server_kind kind)
+{
+	return kind == PH_SERVER_STUN ? m->config.stun : m->config.keepalive;
+}
+
+bool mapping_needs(const struct ph_mapping *m, enum ph_server_kind kind)
+{
+	return kind == PH_SERVER_STUN || m->config.proto == PH_TCP;
+}
+
+bool mapping_looking_up(const struct ph_mapping *m, enum ph_server_kind kind)
+{
+	for (size_t i = 0; i < mapping_servers(m, kind)->n; i++)
+		if (m->lookups[kind][i].busy)
+			return true;
+	return false;
+}
+
+struct ph_candidate *mapping_candidate(const struct ph_mapping *m, unsigned flow)
+{
+	bool keepalive = m->config.proto == PH_TCP && mapping_is_holder(flow);
+
+	return ph_pool_find(&m->pools[keepalive ? PH_SERVER_KEEPALIVE : PH_SERVER_STUN],
+			    &m->flows[flow].server);
+}
+
+void mapping_open(struct ph_mapping *m, unsigned flow, struct ph_candidate *c, uint32_t patience_ms,
+		  uint64_t now_ms, struct ph_actions *actions)
 {
 	struct flow *f = &m->flows[flow];
 	struct ph_action *a = mapping_emit(actions, PH_ACTION_OPEN);
@@ -85,52 +123,56 @@ void mapping_open(struct ph_mapping *m, unsigned flow, const struct ph_endpoint 
 	assert(f->state == FLOW_CLOSED && !f->tx);
 	*f = (struct flow){
 		.state = FLOW_CONNECTING,
-		.server = *server,
+		.server = c->endpoint,
 		.opened_ms = now_ms,
+		.asked_ms = now_ms,
 		.deadline_ms = now_ms + patience_ms,
+		.rtt_ms = UINT32_MAX,
+		.fresh = ph_candidate_fresh(c, now_ms),
 	};
+	c->used_ms = now_ms;
 	a->flow = flow;
 	a->holder = mapping_is_holder(flow);
 	a->local = m->private_endpoint;
-	a->server = *server;
+	a->server = c->endpoint;
 }
 
-void mapping_close(struct ph_mapping *m, unsigned flow, bool gone, struct ph_actions *actions)
+void mapping_close(struct ph_mapping *m, unsigned flow, bool gone, uint64_t now_ms,
+		   struct ph_actions *actions)
 {
 	struct flow *f = &m->flows[flow];
+	struct ph_candidate *c;
 
-	if (!gone && f->state != FLOW_CLOSED)
+	if (f->state == FLOW_CLOSED)
+		return;
+	if (!gone)
 		mapping_emit(actions, PH_ACTION_CLOSE)->flow = flow;
 	free(f->tx);
+	c = mapping_candidate(m, flow);
 	*f = (struct flow){ .state = FLOW_CLOSED };
+	if (c)
+		c->used_ms = now_ms; /* the NAT remembers from the last packet on */
+	else
+		want_peers_changed(m); /* the flow was all that made it a peer */
 }
 
-static void close_all(struct ph_mapping *m, struct ph_actions *actions)
+static void close_all(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
 {
 	for (unsigned i = 0; i < PH_FLOWS; i++)
-		mapping_close(m, i, false, actions);
+		mapping_close(m, i, false, now_ms, actions);
 }
 
-void mapping_peers_changed(struct ph_mapping *m)
+int mapping_set_addresses(struct ph_mapping *m, enum ph_server_kind kind, size_t index,
+			  uint16_t port, const struct ph_address *addresses, size_t n)
 {
-	m->generation++;
-	m->n_peers = 0;
-	for (unsigned kind = 0; kind < 2; kind++) {
-		if (kind == PH_SERVER_KEEPALIVE && m->config.proto == PH_UDP)
-			continue;
-		for (size_t i = 0; i < m->pools[kind].n; i++)
-			m->peers[m->n_peers++] = m->pools[kind].items[i].endpoint;
-	}
-}
+	int r = want_reserve(m, n);
 
-static const struct ph_server_list *servers(const struct ph_mapping *m, enum ph_server_kind kind)
-{
-	return kind == PH_SERVER_STUN ? m->config.stun : m->config.keepalive;
-}
-
-static bool kind_needed(const struct ph_mapping *m, enum ph_server_kind kind)
-{
-	return kind == PH_SERVER_STUN || m->config.proto == PH_TCP;
+	if (r < 0)
+		return r;
+	r = ph_pool_set(&m->pools[kind], index, port, addresses, n, m->generation + 1);
+	if (r > 0)
+		want_peers_changed(m);
+	return r;
 }
 
 void mapping_server_failed(struct ph_mapping *m, enum ph_server_kind kind,
@@ -142,11 +184,13 @@ void mapping_server_failed(struct ph_mapping *m, enum ph_server_kind kind,
 
 	if (!c)
 		return;
-	note->repeated = ph_candidate_failed(c, now_ms) > 1;
+	note->repeated =
+		ph_candidate_failed(
+			c, now_ms, mapping_open_holders(m) ? BACKOFF_HELD_MS : BACKOFF_LOST_MS) > 1;
 	if (c->server >= PH_SERVERS_MAX)
 		return;
 	l = &m->lookups[kind][c->server];
-	if (!l->busy && now_ms - l->done_ms >= LOOKUP_FRESH_MS)
+	if (!l->busy && now_ms / 1000 - l->done_s >= LOOKUP_FRESH_S)
 		l->due_ms = now_ms;
 }
 
@@ -154,36 +198,18 @@ void mapping_server_failed(struct ph_mapping *m, enum ph_server_kind kind,
  */
 static void restart(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
 {
-	close_all(m, actions);
+	close_all(m, now_ms, actions);
 	m->private_endpoint.port = m->private_endpoint.address.family ? m->bind_port : 0;
-	m->learned = m->unconfirmed = m->public_endpoint = (struct ph_endpoint){ 0 };
-	m->probe_failures = 0;
-	m->probe_started_ms = 0;
-	m->probe_due_ms = now_ms;
+	m->public_endpoint = (struct ph_endpoint){ 0 };
+	round_reset(m, now_ms);
 	for (unsigned i = 0; i < PH_FLOW_HOLDERS; i++)
 		m->holder_due_ms[i] = now_ms;
-	mapping_peers_changed(m);
+	want_peers_changed(m);
 	/* The new source must be pinned before the first packet leaves from it. */
 	for (unsigned kind = 0; kind < 2; kind++)
 		for (size_t i = 0; i < m->pools[kind].n; i++)
 			m->pools[kind].items[i].generation = m->generation;
 	m->state = m->private_endpoint.port ? PH_MAPPING_RESOLVING : PH_MAPPING_WAITING;
-}
-
-static void announce(struct ph_mapping *m, enum ph_announce what, struct ph_actions *actions)
-{
-	struct ph_action *a = mapping_emit(actions, PH_ACTION_ANNOUNCE);
-
-	a->announce = what;
-	a->previous = m->announced;
-	if (what == PH_ANNOUNCE_DOWN) {
-		a->public_endpoint = m->announced;
-		a->local = m->announced_private;
-		m->announced.port = 0;
-		return;
-	}
-	a->public_endpoint = m->announced = m->public_endpoint;
-	a->local = m->announced_private = m->private_endpoint;
 }
 
 static void bind_taken(struct ph_mapping *m, int error, uint64_t now_ms, struct ph_actions *actions)
@@ -192,7 +218,7 @@ static void bind_taken(struct ph_mapping *m, int error, uint64_t now_ms, struct 
 	struct ph_action *note;
 	bool exhausted;
 
-	close_all(m, actions);
+	close_all(m, now_ms, actions);
 	m->bind_tries++;
 	if (range > 1)
 		m->bind_port = m->bind_port == m->config.bind_last ? m->config.bind_first
@@ -207,7 +233,7 @@ static void bind_taken(struct ph_mapping *m, int error, uint64_t now_ms, struct 
 		note->local.port = m->bind_port;
 	restart(m, now_ms, actions);
 	if (exhausted && m->announced.port)
-		announce(m, PH_ANNOUNCE_DOWN, actions);
+		want_announce(m, PH_ANNOUNCE_DOWN, now_ms, actions);
 }
 
 static void on_start(struct ph_mapping *m, const struct ph_event *event, uint64_t now_ms)
@@ -219,16 +245,16 @@ static void on_start(struct ph_mapping *m, const struct ph_event *event, uint64_
 	m->bind_port = m->config.bind_first;
 	if (m->config.bind_random)
 		m->bind_port = (uint16_t)(m->bind_port + mapping_random(m) % range);
+	if (m->config.bind_start)
+		m->bind_port = m->config.bind_start;
+	m->state_since_ms = now_ms;
 	for (unsigned kind = 0; kind < 2; kind++)
-		for (size_t i = 0; i < servers(m, kind)->n && i < PH_SERVERS_MAX; i++)
-			m->lookups[kind][i].due_ms = kind_needed(m, kind) ? now_ms : UINT64_MAX;
+		for (size_t i = 0; i < mapping_servers(m, kind)->n; i++)
+			m->lookups[kind][i].due_ms = mapping_needs(m, kind) ? now_ms : UINT64_MAX;
 }
 
-/* Another address may be another network: what failed before may work now. */
-static void forgive(struct ph_mapping *m, uint64_t now_ms)
+void mapping_forgive(struct ph_mapping *m, uint64_t now_ms)
 {
-	m->said_dependent = false;
-	m->refuted = 0;
 	for (unsigned kind = 0; kind < 2; kind++) {
 		for (size_t i = 0; i < m->pools[kind].n; i++)
 			ph_candidate_good(&m->pools[kind].items[i]);
@@ -245,43 +271,58 @@ static void forgive(struct ph_mapping *m, uint64_t now_ms)
 static void on_address(struct ph_mapping *m, const struct ph_event *event, uint64_t now_ms,
 		       struct ph_actions *actions)
 {
+	/* An interface that was made anew is another network as well, whatever its name. */
 	if (ph_address_equal(&event->address, &m->private_endpoint.address) &&
-	    strcmp(event->interface, m->interface) == 0)
+	    event->index == m->index && strcmp(event->interface, m->interface) == 0)
 		return;
 	m->private_endpoint.address = event->address;
+	m->index = event->index;
 	strncpy(m->interface, event->interface, PH_INTERFACE_MAX);
-	forgive(m, now_ms);
+	m->said_dependent = false;
+	mapping_forgive(m, now_ms);
 	restart(m, now_ms, actions);
 	if (m->state == PH_MAPPING_WAITING && m->announced.port)
-		announce(m, PH_ANNOUNCE_DOWN, actions);
+		want_announce(m, PH_ANNOUNCE_DOWN, now_ms, actions);
+}
+
+static void lookup_failed(struct ph_mapping *m, const struct ph_event *event, int error,
+			  uint64_t now_ms, struct ph_actions *actions)
+{
+	struct lookup *l = &m->lookups[event->kind][event->server];
+	struct ph_action *note = mapping_note(actions, PH_NOTE_RESOLVE_FAILED);
+
+	note->repeated = l->failures > 0;
+	l->due_ms = now_ms + ph_backoff_ms(l->failures);
+	if (l->failures < UINT8_MAX)
+		l->failures++;
+	note->kind = event->kind;
+	note->server_index = event->server;
+	note->error = error;
 }
 
 static void on_resolved(struct ph_mapping *m, const struct ph_event *event, uint64_t now_ms,
 			struct ph_actions *actions)
 {
+	const struct ph_server_list *list = mapping_servers(m, event->kind);
 	struct lookup *l = &m->lookups[event->kind][event->server];
-	uint16_t port = servers(m, event->kind)->items[event->server].port;
+	int r;
 
+	if (event->server >= list->n || !l->busy)
+		return;
 	l->busy = false;
-	l->done_ms = now_ms;
+	l->done_s = (uint32_t)(now_ms / 1000);
 	if (event->n_addresses == 0) {
-		struct ph_action *note = mapping_note(actions, PH_NOTE_RESOLVE_FAILED);
-
-		note->repeated = l->failures > 0;
-		l->due_ms = now_ms + ph_backoff_ms(l->failures);
-		if (l->failures < UINT8_MAX)
-			l->failures++;
-		note->kind = event->kind;
-		note->server_index = event->server;
-		note->error = event->error;
+		lookup_failed(m, event, event->error, now_ms, actions);
+		return;
+	}
+	r = mapping_set_addresses(m, event->kind, event->server, list->items[event->server].port,
+				  event->addresses, event->n_addresses);
+	if (r < 0) {
+		lookup_failed(m, event, r, now_ms, actions);
 		return;
 	}
 	l->due_ms = UINT64_MAX;
 	l->failures = 0;
-	if (!ph_pool_set(&m->pools[event->kind], event->server, port, event->addresses,
-			 event->n_addresses, m->generation + 1))
-		return;
-	mapping_peers_changed(m);
 }
 
 static void on_installed(struct ph_mapping *m, const struct ph_event *event, uint64_t now_ms)
@@ -291,9 +332,10 @@ static void on_installed(struct ph_mapping *m, const struct ph_event *event, uin
 	m->installed = event->generation;
 	/* Candidates that had to wait for this may be picked now. */
 	for (unsigned i = 0; i < PH_FLOW_HOLDERS; i++)
-		if (m->holder_due_ms[i] == UINT64_MAX)
+		if (m->holder_due_ms[i] == UINT64_MAX || m->independence != PH_DEPENDENT)
 			m->holder_due_ms[i] = now_ms;
-	if (m->probe_due_ms == UINT64_MAX)
+	if (m->probe_due_ms == UINT64_MAX ||
+	    (m->learned.port == 0 && m->independence != PH_DEPENDENT))
 		m->probe_due_ms = now_ms;
 }
 
@@ -320,7 +362,7 @@ static void on_closed(struct ph_mapping *m, const struct ph_event *event, uint64
 	/* Somebody may take the port while we hold it (both reuse it): what lives goes on living.
 	 */
 	if (event->at_bind && mapping_open_holders(m) == 0) {
-		mapping_close(m, event->flow, true, actions);
+		mapping_close(m, event->flow, true, now_ms, actions);
 		bind_taken(m, event->error, now_ms, actions);
 	} else if (mapping_is_holder(event->flow)) {
 		holder_lost(m, event->flow, event->error, reason, true, now_ms, actions);
@@ -332,7 +374,7 @@ static void on_closed(struct ph_mapping *m, const struct ph_event *event, uint64
 static void settle_lookups(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
 {
 	for (unsigned kind = 0; kind < 2; kind++) {
-		for (size_t i = 0; i < servers(m, kind)->n; i++) {
+		for (size_t i = 0; i < mapping_servers(m, kind)->n; i++) {
 			struct lookup *l = &m->lookups[kind][i];
 			struct ph_action *a;
 
@@ -346,30 +388,6 @@ static void settle_lookups(struct ph_mapping *m, uint64_t now_ms, struct ph_acti
 	}
 }
 
-/* The want's public endpoint follows what was learned, as soon as something holds the mapping. */
-static void settle_public(struct ph_mapping *m, struct ph_actions *actions)
-{
-	if (m->learned.port && !ph_endpoint_equal(&m->learned, &m->public_endpoint) &&
-	    (mapping_open_holders(m) > 0 || m->announced.port)) {
-		m->public_endpoint = m->learned;
-		m->public_generation = ++m->generation;
-	}
-	if (m->state == PH_MAPPING_LOST) {
-		if (m->announced.port)
-			announce(m, PH_ANNOUNCE_DOWN, actions);
-		return;
-	}
-	if (m->public_endpoint.port == 0 || m->installed < m->public_generation ||
-	    !ph_endpoint_equal(&m->learned, &m->public_endpoint))
-		return;
-	m->state = PH_MAPPING_UP;
-	if (m->announced.port == 0)
-		announce(m, PH_ANNOUNCE_UP, actions);
-	else if (!ph_endpoint_equal(&m->announced, &m->public_endpoint) ||
-		 !ph_endpoint_equal(&m->announced_private, &m->private_endpoint))
-		announce(m, PH_ANNOUNCE_CHANGE, actions);
-}
-
 static bool pool_installed(const struct ph_mapping *m, enum ph_server_kind kind)
 {
 	for (size_t i = 0; i < m->pools[kind].n; i++)
@@ -378,31 +396,72 @@ static bool pool_installed(const struct ph_mapping *m, enum ph_server_kind kind)
 	return false;
 }
 
+/* From RESOLVING to OPENING as far as servers and table allow. Returns true if it is beyond. */
+static bool settle_start(struct ph_mapping *m)
+{
+	if (m->state != PH_MAPPING_RESOLVING && m->state != PH_MAPPING_PREPARING)
+		return true;
+	for (unsigned kind = 0; kind < 2; kind++)
+		if (mapping_needs(m, kind) && m->pools[kind].n == 0)
+			return false;
+	m->state = PH_MAPPING_PREPARING;
+	for (unsigned kind = 0; kind < 2; kind++)
+		if (mapping_needs(m, kind) && !pool_installed(m, kind))
+			return false;
+	m->state = PH_MAPPING_OPENING;
+	return true;
+}
+
 static void settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
 {
-	if (m->state == PH_MAPPING_STOPPED)
-		return;
 	/* Without an address there is nobody to ask, and nothing to ask for. */
-	if (m->private_endpoint.port == 0)
+	if (m->state == PH_MAPPING_STOPPED || m->private_endpoint.port == 0)
 		return;
 	settle_lookups(m, now_ms, actions);
 	if (m->bind_retry_ms > now_ms)
 		return;
 	m->bind_retry_ms = 0;
-	if (m->state == PH_MAPPING_RESOLVING || m->state == PH_MAPPING_PREPARING) {
-		if (m->pools[PH_SERVER_STUN].n == 0 ||
-		    (m->config.proto == PH_TCP && m->pools[PH_SERVER_KEEPALIVE].n == 0))
-			return;
-		m->state = PH_MAPPING_PREPARING;
-		if (!pool_installed(m, PH_SERVER_STUN) ||
-		    (m->config.proto == PH_TCP && !pool_installed(m, PH_SERVER_KEEPALIVE)))
-			return;
-		m->state = PH_MAPPING_OPENING;
-	}
+	if (!settle_start(m))
+		return;
 	holder_settle(m, now_ms, actions);
-	probe_settle(m, now_ms, actions);
-	settle_public(m, actions);
+	round_settle(m, now_ms, actions);
+	holder_settle(m, now_ms, actions); /* a round may have found that some hold nothing */
+	want_settle(m, now_ms, actions);
 	holder_report(m, actions);
+	round_report(m, actions);
+}
+
+static void on_connected(struct ph_mapping *m, const struct ph_event *event, uint64_t now_ms,
+			 struct ph_actions *actions)
+{
+	assert(m->flows[event->flow].state == FLOW_CONNECTING);
+	m->flows[event->flow].state = FLOW_OPEN;
+	m->bind_tries = 0;
+	if (mapping_is_holder(event->flow))
+		holder_connected(m, event->flow, event, now_ms, actions);
+	else
+		probe_connected(m, event->flow, event, now_ms, actions);
+}
+
+static void on_bytes(struct ph_mapping *m, const struct ph_event *event, uint64_t now_ms,
+		     struct ph_actions *actions)
+{
+	assert(m->flows[event->flow].state == FLOW_OPEN);
+	if (mapping_is_holder(event->flow))
+		holder_bytes(m, event->flow, event, now_ms, actions);
+	else
+		probe_bytes(m, event->flow, event, now_ms, actions);
+}
+
+static void on_stop(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
+{
+	close_all(m, now_ms, actions);
+	m->state = PH_MAPPING_STOPPED;
+	if (m->announced.port)
+		want_announce(m, PH_ANNOUNCE_DOWN, now_ms, actions);
+	m->private_endpoint.port = 0;
+	m->public_endpoint.port = 0;
+	m->generation++;
 }
 
 void ph_mapping_event(struct ph_mapping *m, const struct ph_event *event, uint64_t now_ms,
@@ -424,20 +483,10 @@ void ph_mapping_event(struct ph_mapping *m, const struct ph_event *event, uint64
 		on_resolved(m, event, now_ms, actions);
 		break;
 	case PH_EVENT_CONNECTED:
-		assert(m->flows[event->flow].state == FLOW_CONNECTING);
-		m->flows[event->flow].state = FLOW_OPEN;
-		m->bind_tries = 0;
-		if (mapping_is_holder(event->flow))
-			holder_connected(m, event->flow, event, now_ms, actions);
-		else
-			probe_connected(m, event->flow, event, now_ms, actions);
+		on_connected(m, event, now_ms, actions);
 		break;
 	case PH_EVENT_BYTES:
-		assert(m->flows[event->flow].state == FLOW_OPEN);
-		if (mapping_is_holder(event->flow))
-			holder_bytes(m, event->flow, event, now_ms, actions);
-		else
-			probe_bytes(m, event->flow, event, now_ms, actions);
+		on_bytes(m, event, now_ms, actions);
 		break;
 	case PH_EVENT_CLOSED:
 		on_closed(m, event, now_ms, actions);
@@ -448,17 +497,18 @@ void ph_mapping_event(struct ph_mapping *m, const struct ph_event *event, uint64
 	case PH_EVENT_TIMER:
 		on_timer(m, event, now_ms, actions);
 		break;
+	case PH_EVENT_CONFIG:
+		mapping_reconfigure(m, event->config, now_ms);
+		break;
 	case PH_EVENT_STOP:
-		close_all(m, actions);
-		m->state = PH_MAPPING_STOPPED;
-		if (m->announced.port)
-			announce(m, PH_ANNOUNCE_DOWN, actions);
-		m->private_endpoint.port = 0;
-		m->public_endpoint.port = 0;
-		m->generation++;
+		on_stop(m, now_ms, actions);
 		break;
 	}
 	settle(m, now_ms, actions);
+	if (m->state != m->state_seen) {
+		m->state_seen = m->state;
+		m->state_since_ms = now_ms;
+	}
 }
 
 static void earlier(uint64_t *at, uint64_t candidate)
@@ -470,12 +520,11 @@ static void earlier(uint64_t *at, uint64_t candidate)
 uint64_t ph_mapping_deadline(const struct ph_mapping *m)
 {
 	uint64_t at = UINT64_MAX;
-	bool probing = false;
 
 	if (m->state == PH_MAPPING_STOPPED || m->private_endpoint.port == 0)
 		return at;
 	for (unsigned kind = 0; kind < 2; kind++)
-		for (size_t i = 0; i < servers(m, kind)->n; i++)
+		for (size_t i = 0; i < mapping_servers(m, kind)->n; i++)
 			if (!m->lookups[kind][i].busy)
 				earlier(&at, m->lookups[kind][i].due_ms);
 	if (m->state != PH_MAPPING_OPENING && m->state != PH_MAPPING_UP &&
@@ -485,32 +534,13 @@ uint64_t ph_mapping_deadline(const struct ph_mapping *m)
 		return at;
 	}
 	for (unsigned i = 0; i < PH_FLOWS; i++) {
-		if (m->flows[i].state != FLOW_CLOSED) {
+		if (m->flows[i].state != FLOW_CLOSED)
 			earlier(&at, m->flows[i].deadline_ms);
-			probing = probing || !mapping_is_holder(i);
-		} else if (mapping_is_holder(i) && (i == 0 || m->config.proto == PH_TCP)) {
+		else if (mapping_is_holder(i) && (i == 0 || m->config.proto == PH_TCP))
 			earlier(&at, m->holder_due_ms[i]);
-		}
 	}
-	if (!probing && (m->config.proto == PH_TCP || m->learned.port))
-		earlier(&at, m->probe_due_ms);
+	earlier(&at, round_deadline(m));
 	return at;
-}
-
-uint64_t ph_mapping_want(const struct ph_mapping *m, struct ph_plan_mapping *ret_want)
-{
-	*ret_want = (struct ph_plan_mapping){
-		.proto = m->config.proto,
-		.private_endpoint = m->private_endpoint,
-		.public_endpoint = m->public_endpoint,
-		.open = m->public_endpoint.port != 0,
-		.target = m->config.target,
-		.peers = m->peers,
-		.n_peers = m->n_peers,
-	};
-	memcpy(ret_want->name, m->config.name, sizeof(ret_want->name));
-	memcpy(ret_want->interface, m->interface, sizeof(ret_want->interface));
-	return m->generation;
 }
 
 int ph_mapping_new(const struct ph_mapping_config *config, struct ph_mapping **ret_mapping)
@@ -518,6 +548,8 @@ int ph_mapping_new(const struct ph_mapping_config *config, struct ph_mapping **r
 	struct ph_mapping *m = calloc(1, sizeof(*m));
 
 	assert(config->bind_first > 0 && config->bind_first <= config->bind_last);
+	assert(config->bind_start == 0 || (config->bind_start >= config->bind_first &&
+					   config->bind_start <= config->bind_last));
 	if (!m)
 		return -ENOMEM;
 	m->config = *config;
@@ -536,25 +568,8 @@ void ph_mapping_free(struct ph_mapping *m)
 		return;
 	for (unsigned i = 0; i < PH_FLOWS; i++)
 		free(m->flows[i].tx);
+	for (unsigned kind = 0; kind < 2; kind++)
+		ph_pool_done(&m->pools[kind]);
+	free(m->peers);
 	free(m);
-}
-
-enum ph_mapping_state ph_mapping_state(const struct ph_mapping *m)
-{
-	return m->state;
-}
-
-const struct ph_mapping_config *ph_mapping_config(const struct ph_mapping *m)
-{
-	return &m->config;
-}
-
-struct ph_endpoint ph_mapping_private(const struct ph_mapping *m)
-{
-	return m->private_endpoint;
-}
-
-struct ph_endpoint ph_mapping_public(const struct ph_mapping *m)
-{
-	return m->public_endpoint;
 }

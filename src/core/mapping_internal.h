@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The inside of a mapping, shared by mapping.c (life, table, announcements), holder.c and probe.c.
+/*
+ * The inside of a mapping, shared by its files: mapping.c (life), want.c (table and announcements),
+ * reconfigure.c, view.c, holder.c, probe.c (transactions), round.c (whom to ask, and what the
+ * answers mean).
  */
 
 #include <pinhold/http.h>
@@ -15,26 +18,52 @@ struct flow {
 	enum flow_state state;
 	struct ph_endpoint server;
 	uint64_t opened_ms;
+	uint64_t asked_ms;    /* when the last request began; before that as opened_ms */
 	uint64_t deadline_ms; /* CONNECTING: give up; OPEN: next request, or give up waiting */
-	bool awaiting;        /* a request is unanswered */
+	uint32_t rtt_ms;      /* of the last request that was answered; UINT32_MAX: none was */
 	unsigned answers;
-	struct ph_http_reader http;
+	bool fresh;            /* the server was fresh when the flow was opened */
+	bool awaiting;         /* a request is unanswered */
 	struct ph_stun_tx *tx; /* while a transaction is under way */
 };
 
 struct lookup {
-	bool busy;
-	uint8_t failures;
 	uint64_t due_ms; /* UINT64_MAX: not before a server fails */
-	uint64_t done_ms;
+	uint32_t done_s; /* when it was answered last */
+	uint8_t failures;
+	bool busy;
+};
+
+/* One server's answer. */
+struct vote {
+	struct ph_endpoint said;
+	struct ph_endpoint by;
+	bool fresh;
+};
+
+#define VOTES_MAX 3u
+
+/* A question to several servers: see round.c. */
+struct round {
+	bool active;
+	bool wide;  /* two servers are asked at once, else one */
+	bool again; /* something happened meanwhile that asks for another round */
+	unsigned n; /* votes */
+	uint64_t started_ms;
+	uint64_t hedge_ms;  /* when another server is asked beside those that have not answered */
+	uint64_t accept_ms; /* when a single answer is taken for true */
+	struct vote votes[VOTES_MAX];
 };
 
 struct ph_mapping {
 	struct ph_mapping_config config;
 	enum ph_mapping_state state;
+	enum ph_mapping_state state_seen;
+	uint64_t state_since_ms;
 	uint32_t seed; /* for choices that need no secrecy */
 
 	char interface[PH_INTERFACE_MAX + 1];
+	int index;
 	struct ph_endpoint private_endpoint; /* port 0: no address */
 	uint16_t bind_port;
 	unsigned bind_tries;
@@ -44,14 +73,25 @@ struct ph_mapping {
 	struct ph_pool pools[2];
 
 	struct flow flows[PH_FLOWS];
+	struct ph_http_reader http[PH_FLOW_HOLDERS];
 	uint64_t holder_due_ms[PH_FLOW_HOLDERS];
-	uint64_t probe_due_ms;
-	uint64_t probe_started_ms;
-	unsigned probe_failures; /* in a row, all servers */
 
-	struct ph_endpoint learned;     /* what the servers say; port 0: nothing yet */
-	struct ph_endpoint unconfirmed; /* what one server says instead; port 0: nothing */
-	struct ph_endpoint unconfirmed_by;
+	struct round round;
+	uint64_t probe_due_ms; /* when the next round begins */
+	uint64_t suspect_ms;   /* when one begins because of suspicion; UINT64_MAX: there is none */
+	uint64_t storm_ms;     /* the bucket of such rounds: see round.c */
+	uint64_t held_ms;      /* when a holder was open last */
+	unsigned probe_failures; /* in a row, all servers */
+	unsigned disputes;       /* rounds in a row whose answers did not agree */
+	unsigned dependent_tries;
+
+	enum ph_independence independence;
+	struct ph_endpoint learned;    /* what the servers say; port 0: nothing yet */
+	struct ph_endpoint learned_by; /* whose word alone it is while independence is UNKNOWN */
+	struct ph_endpoint former;     /* what was learned before, since learned_ms */
+	uint64_t learned_ms;
+	uint64_t verified_ms;
+	struct ph_endpoint holder_said; /* UDP: the holder's last answer */
 
 	uint64_t generation; /* of the want */
 	uint64_t installed;
@@ -59,36 +99,67 @@ struct ph_mapping {
 	struct ph_endpoint public_endpoint;
 	struct ph_endpoint announced; /* port 0: the hooks know of none */
 	struct ph_endpoint announced_private;
-	size_t n_peers;
-	struct ph_endpoint peers[2 * PH_CANDIDATES_MAX];
-
-	unsigned refuted; /* one server's other answers that the next server did not confirm, in a
-			     row */
+	struct ph_endpoint announced_last; /* the last one that was */
+	uint64_t endpoint_since_ms;
+	unsigned changes;
+	size_t n_peers, room_peers;
+	struct ph_endpoint *peers; /* owned */
 
 	bool said_one_holder;
 	bool said_dependent;
+	bool said_cannot_verify;
 };
 
 /* The server index of the candidate that came by ALTERNATE-SERVER: no server of the list. */
 #define ALTERNATE_INDEX PH_SERVERS_MAX
+
+/* mapping.c */
 
 struct ph_action *mapping_emit(struct ph_actions *actions, enum ph_action_type type);
 struct ph_action *mapping_note(struct ph_actions *actions, enum ph_note note);
 bool mapping_is_holder(unsigned flow);
 unsigned mapping_open_holders(const struct ph_mapping *m);
 uint32_t mapping_random(struct ph_mapping *m);
-
-/* Opens a flow to server; the event CONNECTED or CLOSED follows. */
-void mapping_open(struct ph_mapping *m, unsigned flow, const struct ph_endpoint *server,
-		  uint32_t patience_ms, uint64_t now_ms, struct ph_actions *actions);
+const struct ph_server_list *mapping_servers(const struct ph_mapping *m, enum ph_server_kind kind);
+/* Whether the mapping uses servers of this kind at all: UDP needs no keep-alive servers. */
+bool mapping_needs(const struct ph_mapping *m, enum ph_server_kind kind);
+bool mapping_looking_up(const struct ph_mapping *m, enum ph_server_kind kind);
+/* The candidate that the flow goes to; NULL: it is one no more. */
+struct ph_candidate *mapping_candidate(const struct ph_mapping *m, unsigned flow);
+/* Opens a flow to a candidate; the event CONNECTED or CLOSED follows. */
+void mapping_open(struct ph_mapping *m, unsigned flow, struct ph_candidate *c, uint32_t patience_ms,
+		  uint64_t now_ms, struct ph_actions *actions);
 /* Forgets a flow, and aborts it unless it is gone already. */
-void mapping_close(struct ph_mapping *m, unsigned flow, bool gone, struct ph_actions *actions);
-/* The peers have changed: a new want. */
-void mapping_peers_changed(struct ph_mapping *m);
+void mapping_close(struct ph_mapping *m, unsigned flow, bool gone, uint64_t now_ms,
+		   struct ph_actions *actions);
 /* A server of the pool has failed, as note says; asks DNS again where that may help. */
 void mapping_server_failed(struct ph_mapping *m, enum ph_server_kind kind,
 			   const struct ph_endpoint *server, uint64_t now_ms,
 			   struct ph_action *note);
+/* What failed before may work now. */
+void mapping_forgive(struct ph_mapping *m, uint64_t now_ms);
+/* The addresses of a server, as ph_pool_set(), and room for them among the peers. */
+int mapping_set_addresses(struct ph_mapping *m, enum ph_server_kind kind, size_t index,
+			  uint16_t port, const struct ph_address *addresses, size_t n);
+
+/* want.c */
+
+/* Room for n further candidates. 0 or -ENOMEM. */
+int want_reserve(struct ph_mapping *m, size_t n);
+/* The peers have changed: a new want. */
+void want_peers_changed(struct ph_mapping *m);
+/* The public endpoint is not known any more: a new want that lets nobody in. */
+void want_no_public(struct ph_mapping *m);
+void want_announce(struct ph_mapping *m, enum ph_announce what, uint64_t now_ms,
+		   struct ph_actions *actions);
+/* The want's public endpoint follows what was learned; who is to hear of it is told. */
+void want_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions);
+
+/* reconfigure.c */
+void mapping_reconfigure(struct ph_mapping *m, const struct ph_mapping_config *config,
+			 uint64_t now_ms);
+
+/* probe.c */
 
 void probe_connected(struct ph_mapping *m, unsigned flow, const struct ph_event *event,
 		     uint64_t now_ms, struct ph_actions *actions);
@@ -96,13 +167,27 @@ void probe_bytes(struct ph_mapping *m, unsigned flow, const struct ph_event *eve
 		 struct ph_actions *actions);
 void probe_tick(struct ph_mapping *m, unsigned flow, const struct ph_event *event, uint64_t now_ms,
 		struct ph_actions *actions);
-/* The flow's probe has failed: reason or error. */
+/* The flow's transaction has failed: reason or error. */
 void probe_failed(struct ph_mapping *m, unsigned flow, int error, const char *reason, bool gone,
 		  uint64_t now_ms, struct ph_actions *actions);
-/* Starts what is due. */
-void probe_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions);
-/* A probe as soon as the last one is old enough not to make a storm. */
-void probe_soon(struct ph_mapping *m, uint64_t now_ms);
+
+/* round.c */
+
+/* An answer on `flow`, which asked at asked_ms. */
+void round_answer(struct ph_mapping *m, unsigned flow, const struct vote *answer, bool first,
+		  uint64_t asked_ms, uint64_t now_ms, struct ph_actions *actions);
+/* A holder has died: the NAT may have moved the mapping. */
+void round_suspect(struct ph_mapping *m, uint64_t now_ms);
+void round_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions);
+/* Says once that there are too few servers to verify. */
+void round_report(struct ph_mapping *m, struct ph_actions *actions);
+/* When round_settle() has something to do by the passing of time. */
+uint64_t round_deadline(const struct ph_mapping *m);
+/* Everything begins anew. */
+void round_reset(struct ph_mapping *m, uint64_t now_ms);
+bool round_can_verify(const struct ph_mapping *m);
+
+/* holder.c */
 
 void holder_connected(struct ph_mapping *m, unsigned flow, const struct ph_event *event,
 		      uint64_t now_ms, struct ph_actions *actions);
@@ -115,6 +200,13 @@ void holder_lost(struct ph_mapping *m, unsigned flow, int error, const char *rea
 void holder_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions);
 /* Says once that there is no server for a second holder. */
 void holder_report(struct ph_mapping *m, struct ph_actions *actions);
-/* Every holder is opened anew: the binding that the old ones keep alive is no longer the mapping's.
- */
-void holder_renew(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions);
+/* Every holder that was opened before since_ms is opened anew: the binding that the old ones keep
+ * alive is no longer the mapping's. */
+void holder_renew(struct ph_mapping *m, uint64_t since_ms, uint64_t now_ms,
+		  struct ph_actions *actions);
+/* UDP: `c` answers while the holder's first request is still unanswered: the holder goes there. */
+void holder_overtake(struct ph_mapping *m, struct ph_candidate *c, uint64_t now_ms,
+		     struct ph_actions *actions);
+/* UDP: the holder is given up until then. */
+void holder_pause(struct ph_mapping *m, uint64_t until_ms, uint64_t now_ms,
+		  struct ph_actions *actions);

@@ -325,10 +325,16 @@ static void test_manual(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values),    cmocka_unit_test(test_long_values),
-		cmocka_unit_test(test_shapes),    cmocka_unit_test(test_continuation),
-		cmocka_unit_test(test_nul),       cmocka_unit_test(test_read),
-		cmocka_unit_test(test_ephemeral), cmocka_unit_test(test_cli),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_long_values),
+		cmocka_unit_test(test_too_long_value),
+		cmocka_unit_test(test_after_header),
+		cmocka_unit_test(test_shapes),
+		cmocka_unit_test(test_continuation),
+		cmocka_unit_test(test_nul),
+		cmocka_unit_test(test_read),
+		cmocka_unit_test(test_ephemeral),
+		cmocka_unit_test(test_cli),
 		cmocka_unit_test(test_manual),
 	};
 

@@ -15,7 +15,9 @@
 struct world_flow {
 	bool exists;
 	bool connected;
+	bool asked; /* and not answered yet */
 	struct ph_endpoint server;
+	uint64_t opened_ms;
 	unsigned opened, sent;
 	uint8_t last[512];
 	size_t last_len;
@@ -32,6 +34,7 @@ struct world {
 	unsigned notes[PH_NOTE_LOST + 1];
 	unsigned announced[3];
 	struct ph_action announcement; /* the last one */
+	uint64_t announced_ms;
 	unsigned lookups;
 };
 
@@ -47,8 +50,9 @@ static inline void world_apply(struct world *w)
 			/* The table comes first: the flow's source and server are installed. */
 			assert_true(w->installed > 0);
 			f->exists = true;
-			f->connected = false;
+			f->connected = f->asked = false;
 			f->server = a->server;
+			f->opened_ms = w->now;
 			f->opened++;
 			break;
 		case PH_ACTION_SEND:
@@ -56,6 +60,7 @@ static inline void world_apply(struct world *w)
 			memcpy(f->last, a->bytes, a->len);
 			f->last_len = a->len;
 			f->sent++;
+			f->asked = true;
 			break;
 		case PH_ACTION_CLOSE:
 			assert_true(f->exists);
@@ -67,6 +72,7 @@ static inline void world_apply(struct world *w)
 		case PH_ACTION_ANNOUNCE:
 			w->announced[a->announce]++;
 			w->announcement = *a;
+			w->announced_ms = w->now;
 			break;
 		case PH_ACTION_RESOLVE:
 			w->lookups++;
@@ -144,6 +150,7 @@ static inline void refused(struct world *w, unsigned flow, int error)
 static inline void bytes(struct world *w, unsigned flow, const void *buf, size_t len)
 {
 	assert_true(w->flows[flow].connected);
+	w->flows[flow].asked = false;
 	feed(w, (struct ph_event){ .type = PH_EVENT_BYTES,
 				   .flow = flow,
 				   .bytes = buf,
@@ -174,13 +181,20 @@ static inline void stun_answer(struct world *w, unsigned flow, const char *publi
 	bytes(w, flow, m, sizeof(m));
 }
 
-static inline void address(struct world *w, const char *text)
+static inline void address_at(struct world *w, const char *text, int index)
 {
-	struct ph_event event = { .type = PH_EVENT_ADDRESS, .interface = text ? "wan" : "" };
+	struct ph_event event = { .type = PH_EVENT_ADDRESS,
+				  .interface = text ? "wan" : "",
+				  .index = index };
 
 	if (text)
 		assert_int_equal(ph_address_parse(text, &event.address), 0);
 	feed(w, event);
+}
+
+static inline void address(struct world *w, const char *text)
+{
+	address_at(w, text, text ? 2 : 0);
 }
 
 static inline void resolved(struct world *w, enum ph_server_kind kind, size_t server,
@@ -257,6 +271,36 @@ static inline void world_start(struct world *w)
 
 #define PROBE PH_FLOW_HOLDERS
 
+static inline void probe_answer_at(struct world *w, unsigned flow, const char *public)
+{
+	assert_true(w->flows[flow].exists);
+	if (!w->flows[flow].connected)
+		connected(w, flow);
+	stun_answer(w, flow, public);
+}
+
+/* Every probe that is under way is answered so; how many. */
+static inline unsigned probes_answer(struct world *w, const char *public)
+{
+	unsigned n = 0;
+
+	for (unsigned i = PROBE; i < PH_FLOWS; i++)
+		if (w->flows[i].exists) {
+			probe_answer_at(w, i, public);
+			n++;
+		}
+	return n;
+}
+
+static inline unsigned probes(const struct world *w)
+{
+	unsigned n = 0;
+
+	for (unsigned i = PROBE; i < PH_FLOWS; i++)
+		n += w->flows[i].exists;
+	return n;
+}
+
 static inline void world_up(struct world *w, const char *public)
 {
 	world_start(w);
@@ -267,20 +311,70 @@ static inline void world_up(struct world *w, const char *public)
 			connected(w, 1);
 			http_answer(w, 1);
 		}
-		connected(w, PROBE);
-		stun_answer(w, PROBE, public);
 	} else {
 		stun_answer(w, 0, public);
 	}
+	probes_answer(w, public);
 	install(w);
 	assert_int_equal(ph_mapping_state(w->m), PH_MAPPING_UP);
+}
+
+/* Waits for a probe, at most ms. Returns its flow. */
+static inline unsigned probe_wait(struct world *w, uint64_t ms)
+{
+	for (uint64_t end = w->now + ms;; pass(w, 50)) {
+		for (unsigned i = PROBE; i < PH_FLOWS; i++)
+			if (w->flows[i].exists)
+				return i;
+		assert_true(w->now <= end);
+	}
 }
 
 /* The probe that is due now or within ms, answered. */
 static inline void probe_answer(struct world *w, uint64_t ms, const char *public)
 {
-	if (!w->flows[PROBE].exists)
-		pass(w, ms);
-	connected(w, PROBE);
-	stun_answer(w, PROBE, public);
+	probe_answer_at(w, probe_wait(w, ms), public);
+}
+
+/* What the server of `flow` does: the public endpoint that it tells, "" (an HTTP answer), or NULL:
+ * nothing. */
+typedef const char *(*says_fn)(struct world *w, unsigned flow);
+
+/* The world goes on for ms: 10 ms to the servers and back, and a table that is installed at once.
+ */
+static inline void serve(struct world *w, uint64_t ms, says_fn says)
+{
+	struct ph_plan_mapping p;
+
+	for (uint64_t end = w->now + ms; w->now < end; pass(w, 10)) {
+		if (ph_mapping_want(w->m, &p) > w->installed)
+			install(w);
+		for (unsigned i = 0; i < PH_FLOWS; i++) {
+			struct world_flow *f = &w->flows[i];
+			const char *what = f->exists ? says(w, i) : NULL;
+
+			if (!what)
+				continue;
+			if (!f->connected)
+				connected(w, i);
+			else if (f->asked && (w->config.proto == PH_UDP || i >= PROBE))
+				stun_answer(w, i, what);
+			else if (f->asked)
+				http_answer(w, i);
+		}
+	}
+}
+
+static inline struct ph_mapping_view view(struct world *w)
+{
+	struct ph_mapping_view v;
+
+	ph_mapping_view(w->m, w->now, &v);
+	return v;
+}
+
+/* The last octet of the address of the flow's server. */
+static inline unsigned server_of(const struct world *w, unsigned flow)
+{
+	return w->flows[flow].server.address.octets[3];
 }

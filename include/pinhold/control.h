@@ -10,7 +10,15 @@
  *	{"command":"watch"}                      events, one line each, until the client closes
  *	{"command":"reload"}                     one line: what changed, or what is wrong
  *
- * A reply to a command that failed is {"error":"..."}; every other line has no "error".
+ * A reply to a command that failed is {"error":"..."}; every other line has no "error". Beside it
+ * may stand, so that the client can say more and choose its exit status:
+ *
+ *	"mappings":["web","nas"]     no mapping has the name that was asked for; these there are
+ *	"path":"..."                 the file that could not be loaded
+ *	"mistakes":[{"line":7,"text":"..."}]     what is wrong in it
+ *
+ * A reload that was carried out is {"reload":{"unchanged":9,"changed":["web"],"added":[],
+ * "removed":[],"notices":[{"line":7,"text":"..."}]}}, where "path" may name the notices' file.
  */
 
 #include <stdbool.h>
@@ -19,6 +27,8 @@
 
 struct ph_control;
 struct ph_control_client;
+
+#define PH_CONTROL_NAME "control.sock" /* in ph_run_directory() */
 
 #define PH_CONTROL_LINE_MAX    4096u    /* octets of a request, without the newline */
 #define PH_CONTROL_CLIENTS_MAX 32u      /* at once; a further one is closed at once */
@@ -34,7 +44,9 @@ struct ph_control_events {
 
 /*
  * Listens on path, mode 0660, in a directory that is made (0755) if it is not there. A socket that
- * a killed process left is replaced; -EADDRINUSE: somebody answers there. 0 or -errno.
+ * a killed process left is replaced; -EADDRINUSE: somebody answers there; -EEXIST: something that
+ * is no socket; -ENAMETOOLONG: more than 107 octets (unix(7)). 0 or -errno. The process must ignore
+ * SIGPIPE, and the loop has to go round once more after ph_control_close().
  */
 int ph_control_listen(uv_loop_t *loop, const char *path, const struct ph_control_events *events,
 		      void *data, struct ph_control **ret_control);

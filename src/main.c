@@ -1,147 +1,190 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <errno.h>
+/* Arguments: which command, and what it is told. */
+
+#include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <pinhold/log.h>
-
+#include "background.h"
+#include "cli/client.h"
+#include "cli/get.h"
+#include "cli/reload.h"
 #include "cli/ruleset.h"
+#include "cli/status.h"
+#include "cli/watch.h"
 #include "daemon.h"
 #include "options.h"
-
-static const char usage[] =
-	"pinhold holds a public port open through carrier-grade NAT and lets the kernel forward it.\n"
-	"\n"
-	"  pinhold [OPTIONS]           hold one mapping, in the foreground\n"
-	"  pinhold ruleset [OPTIONS]   print the nftables table for it; needs no root, changes nothing\n"
-	"  pinhold --version | --help\n"
-	"\n"
-	"  -p PORT        port of the service; without -t on this machine; 0: the public port\n"
-	"  -t ADDR        address of the service, if it is on another machine\n"
-	"  -b PORT        bind port: PORT, LO-HI (in order), LO~HI (random), 0 (any; the default)\n"
-	"  -i IFACE|ADDR  interface or local address (default: the default route's)\n"
-	"  -4, -6         IPv4 (default) or IPv6\n"
-	"  -u             UDP instead of TCP\n"
-	"  -s HOST[:PORT] STUN server, repeatable (default: a built-in list)\n"
-	"  -h HOST[:PORT] HTTP server for keep-alive (TCP), repeatable (default: a built-in list)\n"
-	"  -k SECONDS     between keep-alive requests, up to 3600 (0, the default: 30, UDP 10)\n"
-	"  -c COUNT       ask a fresh STUN server every COUNT keep-alives (default: every 60 s)\n"
-	"  -e HOOK        program to call when the public endpoint is known or changes, with\n"
-	"                 public address, public port, IP4P, private port, protocol, private address\n"
-	"  -f FWMARK      mark on pinhold's own packets (policy routing, transparent proxies)\n"
-	"  -d             run in the background, log to syslog\n"
-	"  -C, -T, -w     accepted for natmap's sake, without effect\n"
-	"\n"
-	"Example: pinhold -b 8443 -p 443\n"
-	"Exit status: 0 done, 1 failed while running, 2 usage, or it could not start.\n";
+#include "usage.h"
 
 /* The writing end of the pipe on which the parent of -d waits, or -1. */
 static int ready_fd = -1;
 
 static void tell_ready(void)
 {
-	int null;
-
-	if (ready_fd < 0)
-		return;
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	ph_log_to_syslog();
-	if (null >= 0) {
-		for (int fd = 0; fd <= 2; fd++)
-			dup2(null, fd);
-		if (null > 2)
-			close(null);
-	}
-	if (write(ready_fd, "", 1) < 0)
-		ph_warning("the starting process is gone: %s", strerror(errno));
-	close(ready_fd);
+	if (ready_fd >= 0)
+		background_ready(ready_fd);
 	ready_fd = -1;
-}
-
-/*
- * Whoever starts us may have closed standard descriptors; then the next files opened would take
- * their places and be written to. Opened for reading only, so that writing still fails.
- */
-static void fill_standard_descriptors(void)
-{
-	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDONLY) != fd)
-			_exit(1);
-}
-
-/*
- * -d: the parent stays until the child has installed its table, so that its exit status tells
- * whether the start went well. Returns in the child; the parent exits.
- */
-static void to_background(void)
-{
-	char octet;
-	int fds[2];
-	pid_t pid;
-
-	if (pipe2(fds, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
-		fprintf(stderr, "pinhold: -d: %s\n", strerror(errno));
-		exit(1);
-	}
-	if (pid > 0) {
-		int status = 0;
-
-		close(fds[1]);
-		if (read(fds[0], &octet, 1) == 1)
-			_exit(0);
-		/* End of file: the child has ended, and said why. */
-		if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
-			_exit(1);
-		_exit(WEXITSTATUS(status));
-	}
-	close(fds[0]);
-	ready_fd = fds[1];
-	setsid();
-	if (chdir("/") < 0)
-		fprintf(stderr, "pinhold: -d: /: %s\n", strerror(errno));
 }
 
 static int print(const char *text)
 {
-	if (fputs(text, stdout) < 0 || fflush(stdout) < 0) {
-		fprintf(stderr, "pinhold: standard output: %s\n", strerror(errno));
-		return 1;
+	fputs(text, stdout);
+	return cli_flush();
+}
+
+/* ---- a command's words: its own options, and at most so many others ---- */
+
+struct words {
+	bool json;
+	int n;       /* of what is no option */
+	char **rest; /* those */
+};
+
+/* options: of getopt's letters; --json belongs to those that take it. */
+static int read_words(int argc, char **argv, bool takes_json, int max, struct words *ret_words)
+{
+	static const struct option known[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
+	const struct option *options = takes_json ? known : known + 1;
+	struct words words = { 0 };
+	int option;
+
+	opterr = 0;
+	optind = 2;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == '?')
+			return cli_say(CLI_USAGE,
+				       "%s: the option %s is not known; `pinhold %s --help`",
+				       argv[1], argv[optind - 1], argv[1]);
+		words.json = true;
 	}
+	words.n = argc - optind;
+	words.rest = argv + optind;
+	if (words.n > max)
+		return cli_say(CLI_USAGE, "%s: \"%s\" is too much; `pinhold %s --help`", argv[1],
+			       words.rest[max], argv[1]);
+	*ret_words = words;
 	return 0;
+}
+
+static int command_status(int argc, char **argv)
+{
+	struct words words;
+	int r = read_words(argc, argv, true, 1, &words);
+
+	return r ? r : ph_cli_status(words.n ? words.rest[0] : NULL, words.json);
+}
+
+static int command_get(int argc, char **argv)
+{
+	struct words words;
+	int r = read_words(argc, argv, false, 2, &words);
+
+	if (r)
+		return r;
+	if (words.n < 2)
+		return cli_say(CLI_USAGE, "get: which %s? `pinhold get NAME FIELD`",
+			       words.n ? "field" : "mapping and field");
+	return ph_cli_get(words.rest[0], words.rest[1]);
+}
+
+static int command_watch(int argc, char **argv)
+{
+	struct words words;
+	int r = read_words(argc, argv, false, 0, &words);
+
+	return r ? r : ph_cli_watch();
+}
+
+static int command_reload(int argc, char **argv)
+{
+	struct words words;
+	int r = read_words(argc, argv, false, 0, &words);
+
+	return r ? r : ph_cli_reload();
+}
+
+/* ---- one mapping by options ---- */
+
+static int command_ruleset(int argc, char **argv)
+{
+	struct ph_config config;
+	int r = ph_options_parse(argc, argv, 2, &config);
+
+	if (r)
+		return r;
+	r = ph_ruleset_print(&config);
+	ph_config_done(&config);
+	return r;
+}
+
+static int run_options(int argc, char **argv)
+{
+	struct ph_config config;
+	int r = ph_options_parse(argc, argv, 1, &config);
+
+	if (r)
+		return r;
+	if (config.background)
+		ready_fd = background_enter();
+	r = ph_daemon_run(&config, tell_ready);
+	ph_config_done(&config);
+	return r;
+}
+
+/* ---- which command ---- */
+
+static const struct command {
+	const char *name;
+	const char *usage;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "status", usage_status, command_status },    { "get", usage_get, command_get },
+	{ "watch", usage_watch, command_watch },       { "reload", usage_reload, command_reload },
+	{ "ruleset", usage_ruleset, command_ruleset },
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(*commands))
+
+static int say_unknown(const char *word)
+{
+	const char *names[N_COMMANDS], *nearest;
+
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		names[i] = commands[i].name;
+	nearest = usage_nearest(word, names, N_COMMANDS);
+	if (nearest)
+		return cli_say(CLI_USAGE, "there is no command %s; did you mean %s?", word,
+			       nearest);
+	return cli_say(CLI_USAGE, "there is no command %s; `pinhold --help` lists all", word);
+}
+
+static bool wants(int argc, char **argv, const char *option)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], option) == 0)
+			return true;
+	return false;
 }
 
 int main(int argc, char **argv)
 {
-	bool ruleset = argc > 1 && strcmp(argv[1], "ruleset") == 0;
-	struct ph_config config;
-	int r;
+	const struct command *command = NULL;
 
-	fill_standard_descriptors();
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0)
-			return print(usage);
-		if (strcmp(argv[i], "--version") == 0)
-			return print("pinhold " PINHOLD_VERSION "\n");
-	}
-	if (argc == 1) {
-		fputs("pinhold: nothing to do; try `pinhold -b 8443 -p 443`, or `pinhold --help`\n",
-		      stderr);
-		return 2;
-	}
-	r = ph_options_parse(argc, argv, ruleset ? 2 : 1, &config);
-	if (r)
-		return r;
-	if (ruleset) {
-		r = ph_ruleset_print(&config);
-	} else {
-		if (config.background)
-			to_background();
-		r = ph_daemon_run(&config, tell_ready);
-	}
-	ph_config_done(&config);
-	return r;
+	background_fill_descriptors();
+	/* Output that nobody reads is an error to be told, like any other. */
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2)
+		return cli_say(CLI_USAGE,
+			       "nothing to do; try `pinhold -b 8443 -p 443`, or `pinhold --help`");
+	for (size_t i = 0; i < N_COMMANDS && !command; i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			command = &commands[i];
+	if (!command && *argv[1] != '-')
+		return say_unknown(argv[1]);
+	if (wants(argc, argv, "--help"))
+		return print(command ? command->usage : usage_program);
+	if (wants(argc, argv, "--version"))
+		return print("pinhold " PINHOLD_VERSION "\n");
+	return command ? command->run(argc, argv) : run_options(argc, argv);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Arguments: which command, and what it is told. */
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,10 +13,13 @@
 #include "cli/reload.h"
 #include "cli/ruleset.h"
 #include "cli/status.h"
+#include "cli/test.h"
 #include "cli/watch.h"
 #include "daemon.h"
 #include "options.h"
 #include "usage.h"
+
+#define CONFIG_PATH "/etc/pinhold.conf"
 
 /* The writing end of the pipe on which the parent of -d waits, or -1. */
 static int ready_fd = -1;
@@ -35,28 +39,36 @@ static int print(const char *text)
 
 /* ---- a command's words: its own options, and at most so many others ---- */
 
+enum takes { TAKES_NOTHING, TAKES_JSON, TAKES_FILE };
+
 struct words {
 	bool json;
+	const char *file;
 	int n;       /* of what is no option */
 	char **rest; /* those */
 };
 
-/* options: of getopt's letters; --json belongs to those that take it. */
-static int read_words(int argc, char **argv, bool takes_json, int max, struct words *ret_words)
+static int read_words(int argc, char **argv, enum takes takes, int max, struct words *ret_words)
 {
 	static const struct option known[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
-	const struct option *options = takes_json ? known : known + 1;
-	struct words words = { 0 };
+	const struct option *options = takes == TAKES_JSON ? known : known + 1;
+	struct words words = { .file = CONFIG_PATH };
 	int option;
 
 	opterr = 0;
 	optind = 2;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, takes == TAKES_FILE ? ":c:" : ":", options,
+				     NULL)) != -1) {
+		if (option == ':')
+			return cli_say(CLI_USAGE, "%s: -c needs a file", argv[1]);
 		if (option == '?')
 			return cli_say(CLI_USAGE,
 				       "%s: the option %s is not known; `pinhold %s --help`",
 				       argv[1], argv[optind - 1], argv[1]);
-		words.json = true;
+		if (option == 'c')
+			words.file = optarg;
+		else
+			words.json = true;
 	}
 	words.n = argc - optind;
 	words.rest = argv + optind;
@@ -70,7 +82,7 @@ static int read_words(int argc, char **argv, bool takes_json, int max, struct wo
 static int command_status(int argc, char **argv)
 {
 	struct words words;
-	int r = read_words(argc, argv, true, 1, &words);
+	int r = read_words(argc, argv, TAKES_JSON, 1, &words);
 
 	return r ? r : ph_cli_status(words.n ? words.rest[0] : NULL, words.json);
 }
@@ -78,7 +90,7 @@ static int command_status(int argc, char **argv)
 static int command_get(int argc, char **argv)
 {
 	struct words words;
-	int r = read_words(argc, argv, false, 2, &words);
+	int r = read_words(argc, argv, TAKES_NOTHING, 2, &words);
 
 	if (r)
 		return r;
@@ -91,7 +103,7 @@ static int command_get(int argc, char **argv)
 static int command_watch(int argc, char **argv)
 {
 	struct words words;
-	int r = read_words(argc, argv, false, 0, &words);
+	int r = read_words(argc, argv, TAKES_NOTHING, 0, &words);
 
 	return r ? r : ph_cli_watch();
 }
@@ -99,18 +111,83 @@ static int command_watch(int argc, char **argv)
 static int command_reload(int argc, char **argv)
 {
 	struct words words;
-	int r = read_words(argc, argv, false, 0, &words);
+	int r = read_words(argc, argv, TAKES_NOTHING, 0, &words);
 
 	return r ? r : ph_cli_reload();
 }
 
-/* ---- one mapping by options ---- */
+/* ---- the file, or one mapping by options ---- */
+
+static void report(void *data, bool mistake, unsigned line, const char *text)
+{
+	const char *path = data;
+
+	(void)mistake;
+	if (line)
+		cli_say(0, "%s:%u: %s", path, line, text);
+	else
+		cli_say(0, "%s: %s", path, text);
+}
+
+/* 0, or an exit status after at least one line. */
+static int read_file(const char *path, struct ph_config *ret_config)
+{
+	/* The callback's data wants no const; it only reads. */
+	int r = ph_config_read(path, report, (void *)(uintptr_t)path, ret_config);
+
+	if (r == 0 || r == -EINVAL)
+		return r ? CLI_USAGE : 0;
+	if (r == -ENOENT)
+		return cli_say(
+			CLI_USAGE,
+			"%s: there is no such file; name another with -c, or see pinhold.conf(5)",
+			path);
+	return cli_say(r == -ENOMEM ? CLI_FAILED : CLI_USAGE, "%s: %s", path, strerror(-r));
+}
+
+static int command_run(int argc, char **argv)
+{
+	struct ph_config config;
+	struct words words;
+	int r = read_words(argc, argv, TAKES_FILE, 0, &words);
+
+	if (r == 0)
+		r = read_file(words.file, &config);
+	if (r)
+		return r;
+	r = ph_daemon_run(&config, tell_ready);
+	ph_config_done(&config);
+	return r;
+}
+
+static int command_test(int argc, char **argv)
+{
+	struct words words;
+	int r = read_words(argc, argv, TAKES_FILE, 0, &words);
+
+	return r ? r : ph_test_file(words.file);
+}
+
+/* natmap has a -c of its own, so that it means the file only where it stands alone. */
+static bool ruleset_of_file(int argc, char **argv)
+{
+	return argc == 2 || (argc == 3 && strncmp(argv[2], "-c", 2) == 0) ||
+	       (argc == 4 && strcmp(argv[2], "-c") == 0);
+}
 
 static int command_ruleset(int argc, char **argv)
 {
 	struct ph_config config;
-	int r = ph_options_parse(argc, argv, 2, &config);
+	struct words words;
+	int r;
 
+	if (ruleset_of_file(argc, argv)) {
+		r = read_words(argc, argv, TAKES_FILE, 0, &words);
+		if (r == 0)
+			r = read_file(words.file, &config);
+	} else {
+		r = ph_options_parse(argc, argv, 2, &config);
+	}
 	if (r)
 		return r;
 	r = ph_ruleset_print(&config);
@@ -139,8 +216,12 @@ static const struct command {
 	const char *usage;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "status", usage_status, command_status },    { "get", usage_get, command_get },
-	{ "watch", usage_watch, command_watch },       { "reload", usage_reload, command_reload },
+	{ "run", usage_run, command_run },
+	{ "status", usage_status, command_status },
+	{ "get", usage_get, command_get },
+	{ "watch", usage_watch, command_watch },
+	{ "reload", usage_reload, command_reload },
+	{ "test", usage_test, command_test },
 	{ "ruleset", usage_ruleset, command_ruleset },
 };
 

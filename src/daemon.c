@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The daemon: wiring and policy. Adapters give events, events go to the mappings, their actions are
- * carried out, and once an iteration the plan is made and installed; only then are the mappings
+ * The daemon: wiring and policy. Adapters give events, events go to the machines, their actions are
+ * carried out, and once an iteration the plan is made and installed; only then are the machines
  * told that it is, and only then do they announce.
  */
 
 #include "daemon.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,43 +17,16 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include <pinhold/links.h>
+#include <pinhold/limits.h>
 #include <pinhold/log.h>
-#include <pinhold/nft.h>
 
-#include "mapping_run.h"
+#include "daemon_internal.h"
 #include "notes.h"
 
-#define QUEUE_MAX     256   /* events that actions cause at once; the machines bound it */
 #define RETRY_MS      2000u /* the table */
 #define LAST_WORDS_MS 2500u /* of the 3 s that an exit may take */
-
-struct queued {
-	struct mapping_run *run;
-	unsigned serial; /* of the flow that a CLOSED is about */
-	struct ph_event event;
-	struct ph_address address;
-};
-
-struct ph_daemon {
-	uv_loop_t loop;
-	uv_prepare_t prepare;
-	uv_signal_t signals[2];
-	uv_timer_t table_retry;
-	uv_timer_t last_words;
-	struct ph_nft *nft;
-	struct ph_rtnetlink *rtnetlink;
-	struct ph_resolver *resolver;
-	const struct ph_config *config;
-	struct mapping_run *runs;
-	size_t n_runs;
-	bool dirty; /* a want may have changed */
-	bool stopping;
-	bool table_failed;
-	size_t n_queue;
-	struct queued queue[QUEUE_MAX];
-	struct ph_actions actions;
-};
+#define FILES_BESIDE \
+	96u /* descriptors that are no mapping's: loop, netlink, clients, hooks' pipes */
 
 uv_loop_t *ph_daemon_loop(struct ph_daemon *d)
 {
@@ -64,14 +38,47 @@ struct ph_resolver *ph_daemon_resolver(struct ph_daemon *d)
 	return d->resolver;
 }
 
+struct ph_ports *ph_daemon_ports(struct ph_daemon *d)
+{
+	return d->ports;
+}
+
 bool ph_daemon_stopping(const struct ph_daemon *d)
 {
 	return d->stopping;
 }
 
-static uint64_t now_ms(struct ph_daemon *d)
+uint64_t ph_daemon_now(const struct ph_daemon *d)
 {
 	return uv_now(&d->loop);
+}
+
+void ph_daemon_table_changed(struct ph_daemon *d)
+{
+	d->dirty = d->rebuild = true;
+}
+
+void ph_daemon_touch(struct mapping_run *run)
+{
+	struct ph_daemon *d = run->daemon;
+
+	if (run->touched)
+		return;
+	run->touched = true;
+	run->next_touched = d->touched;
+	d->touched = run;
+}
+
+void ph_daemon_untouch(struct mapping_run *run)
+{
+	struct mapping_run **at = &run->daemon->touched;
+
+	if (!run->touched)
+		return;
+	while (*at != run)
+		at = &(*at)->next_touched;
+	*at = run->next_touched;
+	run->touched = false;
 }
 
 void ph_daemon_random(struct ph_event *event)
@@ -81,102 +88,55 @@ void ph_daemon_random(struct ph_event *event)
 		;
 }
 
-void ph_daemon_queue(struct mapping_run *run, const struct ph_event *event,
+void ph_daemon_queue(struct hold *hold, const struct ph_event *event,
 		     const struct ph_address *address)
 {
-	struct ph_daemon *d = run->daemon;
+	struct ph_daemon *d = hold->run->daemon;
 
 	if (d->n_queue == QUEUE_MAX)
 		abort();
 	d->queue[d->n_queue++] = (struct queued){
-		.run = run,
+		.hold = hold,
 		.event = *event,
-		.serial = run->flows[event->flow].serial,
+		.serial = hold->flows[event->flow].serial,
 		.address = address ? *address : (struct ph_address){ 0 },
 	};
-}
-
-/* ---- actions ---- */
-
-static void announce(struct mapping_run *run, const struct ph_action *a)
-{
-	struct ph_told state = { 0 };
-
-	note_announce(run, a);
-	if (a->announce != PH_ANNOUNCE_DOWN) {
-		state.public_endpoint = a->public_endpoint;
-		state.private_endpoint = a->local;
-	}
-	hooks_offer(run, &state);
-}
-
-static void carry_out(struct mapping_run *run, const struct ph_action *a)
-{
-	switch (a->type) {
-	case PH_ACTION_RESOLVE:
-		flows_resolve(run, a);
-		break;
-	case PH_ACTION_OPEN:
-		flows_open(run, a);
-		break;
-	case PH_ACTION_SEND:
-		if (run->flows[a->flow].socket)
-			ph_socket_send(run->flows[a->flow].socket, a->bytes, a->len);
-		break;
-	case PH_ACTION_CLOSE:
-		flows_close(run, a->flow);
-		break;
-	case PH_ACTION_ANNOUNCE:
-		announce(run, a);
-		break;
-	case PH_ACTION_NOTE:
-		note_log(run, a);
-		break;
-	}
-}
-
-static void on_deadline(uv_timer_t *timer)
-{
-	struct mapping_run *run = timer->data;
-	struct ph_event event = { .type = PH_EVENT_TIMER };
-
-	/* Over UDP the holder's next transaction begins here. */
-	if (run->config->core.proto == PH_UDP)
-		ph_daemon_random(&event);
-	ph_daemon_feed(run, &event);
-}
-
-static void set_timer(struct mapping_run *run)
-{
-	uint64_t at = ph_mapping_deadline(run->machine), now = now_ms(run->daemon);
-
-	if (at == UINT64_MAX)
-		uv_timer_stop(&run->timer);
-	else
-		uv_timer_start(&run->timer, on_deadline, at > now ? at - now : 0, 0);
 }
 
 /* Whether a queued end is of a flow that the machine has given up since. */
 static bool stale(const struct queued *q)
 {
-	return q->event.type == PH_EVENT_CLOSED && q->serial != q->run->flows[q->event.flow].serial;
+	return q->event.type == PH_EVENT_CLOSED &&
+	       q->serial != q->hold->flows[q->event.flow].serial;
 }
 
-void ph_daemon_feed(struct mapping_run *run, const struct ph_event *event)
+static void feed_one(struct ph_daemon *d, struct queued *q)
 {
-	struct ph_daemon *d = run->daemon;
-	struct queued q = { .run = run, .event = *event };
+	struct ph_plan_mapping want;
 
+	if (q->event.type == PH_EVENT_RESOLVED && q->event.n_addresses && !q->event.addresses)
+		q->event.addresses = &q->address;
+	ph_mapping_event(q->hold->machine, &q->event, ph_daemon_now(d), &d->actions);
+	for (size_t i = 0; i < d->actions.n; i++)
+		hold_carry_out(q->hold, &d->actions.items[i]);
+	hold_set_timer(q->hold);
+	if (ph_mapping_want(q->hold->machine, &want) > q->hold->generation)
+		d->dirty = true;
+	ph_daemon_touch(q->hold->run);
+}
+
+void ph_daemon_feed(struct hold *hold, const struct ph_event *event)
+{
+	struct ph_daemon *d = hold->run->daemon;
+	struct queued q = { .hold = hold, .event = *event };
+
+	assert(!d->feeding); /* there is one list of actions */
+	d->feeding = true;
 	for (;;) {
-		if (q.event.type == PH_EVENT_RESOLVED && q.event.n_addresses && !q.event.addresses)
-			q.event.addresses = &q.address;
-		ph_mapping_event(q.run->machine, &q.event, now_ms(d), &d->actions);
-		for (size_t i = 0; i < d->actions.n; i++)
-			carry_out(q.run, &d->actions.items[i]);
-		set_timer(q.run);
+		feed_one(d, &q);
 		do {
 			if (d->n_queue == 0) {
-				d->dirty = true;
+				d->feeding = false;
 				return;
 			}
 			q = d->queue[0];
@@ -187,23 +147,52 @@ void ph_daemon_feed(struct mapping_run *run, const struct ph_event *event)
 
 /* ---- the table ---- */
 
+/* Each hold's want, in the order in which for_holds() visits them. */
+static size_t collect(struct ph_daemon *d, struct ph_plan_mapping *wants, bool *ret_changed)
+{
+	size_t n = 0;
+
+	*ret_changed = d->rebuild;
+	for (size_t i = 0; i < d->n_runs; i++) {
+		struct hold *holds[] = { d->runs[i]->current, d->runs[i]->other };
+
+		for (unsigned k = 0; k < 2; k++)
+			if (holds[k] && hold_want(holds[k], &wants[n++]) > holds[k]->generation)
+				*ret_changed = true;
+	}
+	return n;
+}
+
+static void tell_installed(struct hold *hold)
+{
+	struct ph_event event = { .type = PH_EVENT_INSTALLED };
+	struct ph_plan_mapping want;
+
+	if (!hold)
+		return;
+	event.generation = hold_want(hold, &want);
+	if (event.generation <= hold->generation)
+		return;
+	hold->generation = event.generation;
+	ph_daemon_feed(hold, &event);
+}
+
 static int install(struct ph_daemon *d)
 {
-	struct ph_plan_mapping *wants = calloc(d->n_runs, sizeof(*wants));
+	struct ph_plan_mapping *wants = calloc(2 * d->n_runs + 1, sizeof(*wants));
 	struct ph_table *table = NULL;
 	bool changed = false;
+	size_t n;
 	int r;
 
 	if (!wants)
 		return -ENOMEM;
-	for (size_t i = 0; i < d->n_runs; i++)
-		if (ph_mapping_want(d->runs[i].machine, &wants[i]) > d->runs[i].generation)
-			changed = true;
+	n = collect(d, wants, &changed);
 	if (!changed) {
 		free(wants);
 		return 0;
 	}
-	r = ph_table_new(&d->config->plan, wants, d->n_runs, &table);
+	r = ph_table_new(&d->plan, wants, n, &table);
 	free(wants);
 	if (r == 0)
 		r = ph_nft_apply(d->nft, table);
@@ -211,16 +200,11 @@ static int install(struct ph_daemon *d)
 		ph_table_free(table);
 		return r;
 	}
+	d->rebuild = false;
 	for (size_t i = 0; i < d->n_runs; i++) {
-		struct mapping_run *run = &d->runs[i];
-		struct ph_event event = { .type = PH_EVENT_INSTALLED };
-		struct ph_plan_mapping want;
-
-		event.generation = ph_mapping_want(run->machine, &want);
-		if (event.generation <= run->generation)
-			continue;
-		run->generation = event.generation;
-		ph_daemon_feed(run, &event);
+		run_installed(d->runs[i]);
+		tell_installed(d->runs[i]->current);
+		tell_installed(d->runs[i]->other);
 	}
 	return 0;
 }
@@ -232,54 +216,43 @@ static void on_table_retry(uv_timer_t *timer)
 	d->dirty = true;
 }
 
-/* Before the loop sleeps: what the mappings want is installed, until they want nothing new. */
-static void on_prepare(uv_prepare_t *prepare)
+static void update_table(struct ph_daemon *d)
 {
-	struct ph_daemon *d = prepare->data;
-
 	while (d->dirty && !d->stopping) {
 		int r;
 
 		d->dirty = false;
 		r = install(d);
 		if (r == 0) {
-			if (d->table_failed)
+			if (d->table_error)
 				ph_info("table installed");
-			d->table_failed = false;
+			d->table_error = 0;
+			d->installed = true;
 			continue;
 		}
-		if (!d->table_failed)
+		if (!d->table_error)
 			note_table_failed(d->nft, r, true);
-		d->table_failed = true;
+		d->table_error = r;
 		d->dirty = false;
 		uv_timer_start(&d->table_retry, on_table_retry, RETRY_MS, 0);
 		return;
 	}
 }
 
-/* ---- links ---- */
-
-static void look_for_mapping(struct mapping_run *run, const struct ph_links *view, bool starting)
+/* Before the loop sleeps: what the mappings want is installed, until they want nothing new; then
+ * others are shown what has become of them. */
+static void on_prepare(uv_prepare_t *prepare)
 {
-	struct links_seen seen = { 0 };
-	struct ph_event event = { .type = PH_EVENT_ADDRESS, .interface = seen.name };
-	bool same;
+	struct ph_daemon *d = prepare->data;
 
-	seen.answer = ph_links_find(view, run->config->interface, run->config->core.family,
-				    seen.name, &seen.index, &seen.address);
-	same = seen.answer == run->links.answer && seen.index == run->links.index &&
-	       ph_address_equal(&seen.address, &run->links.address) &&
-	       strcmp(seen.name, run->links.name) == 0;
-	run->links = seen;
-	/* At start it is said once all is well: what is wrong then is one line. */
-	if (!same && !starting)
-		note_links(run);
-	event.index = seen.index;
-	event.address = seen.address;
-	ph_daemon_feed(run, &event);
+	update_table(d);
+	daemon_reap(d);
+	show_touched(d);
 }
 
-static int look_at_links(struct ph_daemon *d, bool starting)
+/* ---- links ---- */
+
+int daemon_look_at_links(struct ph_daemon *d, bool quiet)
 {
 	const struct ph_links *view;
 	int r = ph_rtnetlink_view(d->rtnetlink, &view);
@@ -289,7 +262,7 @@ static int look_at_links(struct ph_daemon *d, bool starting)
 		return r;
 	}
 	for (size_t i = 0; i < d->n_runs; i++)
-		look_for_mapping(&d->runs[i], view, starting);
+		run_look(d->runs[i], view, quiet);
 	return 0;
 }
 
@@ -297,8 +270,9 @@ static void on_links(void *data)
 {
 	struct ph_daemon *d = data;
 
+	/* After an error the watch calls again. */
 	if (!d->stopping)
-		look_at_links(d, false);
+		daemon_look_at_links(d, false);
 }
 
 /* ---- the end ---- */
@@ -306,15 +280,31 @@ static void on_links(void *data)
 static bool hooks_run(const struct ph_daemon *d)
 {
 	for (size_t i = 0; i < d->n_runs; i++)
-		if (hooks_running(&d->runs[i]))
+		if (hooks_running(d->runs[i]))
+			return true;
+	for (size_t i = 0; i < d->n_leaving; i++)
+		if (hooks_running(d->leaving[i]))
 			return true;
 	return false;
 }
 
-void ph_daemon_hook_done(struct ph_daemon *d)
+void ph_daemon_hook_done(struct mapping_run *run)
 {
+	struct ph_daemon *d = run->daemon;
+
+	run->hooks_touched = true;
+	ph_daemon_touch(run);
+	commands_event(d, "hook", run, NULL);
 	if (d->stopping && !hooks_run(d))
 		uv_stop(&d->loop);
+}
+
+void ph_daemon_announced(struct mapping_run *run, const struct ph_action *a)
+{
+	static const char *const names[] = { "up", "change", "down" };
+
+	ph_daemon_touch(run);
+	commands_event(run->daemon, names[a->announce], run, NULL);
 }
 
 static void on_last_words(uv_timer_t *timer)
@@ -322,74 +312,120 @@ static void on_last_words(uv_timer_t *timer)
 	struct ph_daemon *d = timer->data;
 
 	for (size_t i = 0; i < d->n_runs; i++)
-		hooks_kill(&d->runs[i]);
+		hooks_kill(d->runs[i]);
+	for (size_t i = 0; i < d->n_leaving; i++)
+		hooks_kill(d->leaving[i]);
 }
 
-static void on_signal(uv_signal_t *handle, int signum)
+static void end(struct ph_daemon *d, const char *signal)
 {
-	struct ph_daemon *d = handle->data;
-	struct ph_event event = { .type = PH_EVENT_STOP };
 	int r;
 
 	if (d->stopping)
 		return;
-	ph_info("stopping signal=%s", signum == SIGINT ? "SIGINT" : "SIGTERM");
+	ph_info("stopping signal=%s", signal);
+	ph_notify_stopping(d->notify);
 	d->stopping = true;
 	r = ph_nft_remove(d->nft);
 	if (r < 0)
 		ph_error("table not removed: %s", strerror(-r));
 	for (size_t i = 0; i < d->n_runs; i++)
-		ph_daemon_feed(&d->runs[i], &event);
+		run_stop(d->runs[i]);
 	if (!hooks_run(d))
 		uv_stop(&d->loop);
 	else
 		uv_timer_start(&d->last_words, on_last_words, LAST_WORDS_MS, 0);
 }
 
+static void on_signal(uv_signal_t *handle, int signum)
+{
+	struct ph_daemon *d = handle->data;
+
+	switch (signum) {
+	case SIGHUP: {
+		json_t *answer = daemon_reload(d);
+
+		if (!d->config_path)
+			ph_warning(
+				"SIGHUP: there is no file to read: pinhold was started from the command line");
+		commands_event(d, "reload", NULL, answer);
+		break;
+	}
+	case SIGINT:
+		end(d, "SIGINT");
+		break;
+	default:
+		end(d, "SIGTERM");
+		break;
+	}
+}
+
+static void on_watchdog(uv_timer_t *timer)
+{
+	struct ph_daemon *d = timer->data;
+
+	ph_notify_watchdog(d->notify);
+}
+
 /* ---- life ---- */
 
-static int refuse_taken_port(const struct mapping_run *run)
+void daemon_limit_files(struct ph_daemon *d)
+{
+	size_t needed = d->n_runs * PH_FLOWS + FILES_BESIDE, limit = needed;
+
+	/* While one rotates it has as many again; that a few do at once is enough. */
+	if (ph_limits_raise_files(needed, &limit) < 0 || limit < needed)
+		ph_warning(
+			"%zu mappings may need %zu descriptors, and no more than %zu are allowed: raise the hard limit (ulimit -Hn; LimitNOFILE= in a unit)",
+			d->n_runs, needed, limit);
+}
+
+/*
+ * From the command line a port that cannot be had or an interface that is not there is most likely
+ * a slip, and said at once; a file is for a machine that starts on its own, and is waited with.
+ */
+static int refuse(const struct ph_daemon *d, const struct mapping_run *run)
 {
 	const struct ph_mapping_config *core = &run->config->core;
-	struct ph_plan_mapping want;
-	struct ph_endpoint local = ph_mapping_private(run->machine);
+	struct ph_endpoint local;
 	int r = -EADDRINUSE;
 
+	if (d->config_path || !run->current)
+		return 0;
+	if (note_interface_missing(run))
+		return -ENODEV;
+	local = ph_mapping_private(run->current->machine);
 	if (local.port == 0)
 		return 0;
-	ph_mapping_want(run->machine, &want);
 	for (unsigned port = core->bind_first; r == -EADDRINUSE && port <= core->bind_last;
 	     port++) {
 		local.port = (uint16_t)port;
-		r = ph_socket_try_bind(core->proto, want.interface, &local);
+		r = ph_socket_try_bind(core->proto, run->links.name, &local);
 	}
 	if (r < 0)
 		note_bind_refused(core, r);
 	return r;
 }
 
-static int start_mapping(struct ph_daemon *d, size_t i)
+/* Takes the mappings over from config. */
+static int start_runs(struct ph_daemon *d, struct ph_config *config)
 {
-	struct mapping_run *run = &d->runs[i];
-	struct ph_event event = { .type = PH_EVENT_START };
-	int r;
+	int r = 0;
 
-	run->daemon = d;
-	run->config = d->config->mappings[i];
-	r = ph_mapping_new(&run->config->core, &run->machine);
-	if (r < 0)
-		return r;
-	d->n_runs = i + 1;
-	uv_timer_init(&d->loop, &run->timer);
-	run->timer.data = run;
-	flows_init(run);
-	hooks_init(run);
-	ph_daemon_random(&event);
-	ph_daemon_feed(run, &event);
-	return 0;
+	d->runs = calloc(config->n_mappings + 1, sizeof(*d->runs));
+	if (!d->runs)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < config->n_mappings; i++) {
+		r = run_new(d, config->mappings[i], &d->runs[d->n_runs]);
+		if (r < 0)
+			break;
+		config->mappings[i] = NULL;
+		r = run_start(d->runs[d->n_runs++]);
+	}
+	return r;
 }
 
-static int start(struct ph_daemon *d)
+static int open_adapters(struct ph_daemon *d)
 {
 	int r = ph_nft_open(&d->nft);
 
@@ -399,31 +435,42 @@ static int start(struct ph_daemon *d)
 			strerror(-r));
 		return r;
 	}
-	d->runs = calloc(d->config->n_mappings, sizeof(*d->runs));
 	d->resolver = ph_resolver_new(&d->loop);
-	if (!d->runs || !d->resolver)
+	d->ports = ph_ports_new();
+	if (!d->resolver || !d->ports)
 		return -ENOMEM;
 	r = ph_rtnetlink_watch(&d->loop, on_links, d, &d->rtnetlink);
-	if (r < 0) {
+	if (r < 0)
 		ph_error("rtnetlink: %s", strerror(-r));
-		return r;
-	}
-	for (size_t i = 0; r == 0 && i < d->config->n_mappings; i++)
-		r = start_mapping(d, i);
+	return r;
+}
+
+static int start(struct ph_daemon *d, struct ph_config *config)
+{
+	int r = open_adapters(d);
+
 	if (r == 0)
-		r = look_at_links(d, true);
+		r = start_runs(d, config);
+	if (r == 0) {
+		daemon_limit_files(d);
+		r = daemon_look_at_links(d, true);
+	}
 	for (size_t i = 0; r == 0 && i < d->n_runs; i++)
-		r = note_interface_missing(&d->runs[i]) ? -ENODEV : refuse_taken_port(&d->runs[i]);
+		r = refuse(d, d->runs[i]);
 	if (r < 0)
 		return r;
+	d->rebuild = true;
 	d->dirty = false;
 	r = install(d);
 	if (r < 0) {
 		note_table_failed(d->nft, r, false);
 		return r;
 	}
+	d->installed = true;
+	commands_open(d);
 	for (size_t i = 0; i < d->n_runs; i++)
-		note_links(&d->runs[i]);
+		if (d->runs[i]->current)
+			note_links(d->runs[i]);
 	return 0;
 }
 
@@ -439,63 +486,91 @@ static bool clean_up(struct ph_daemon *d)
 {
 	bool clean;
 
-	for (size_t i = 0; i < d->n_runs; i++) {
-		struct mapping_run *run = &d->runs[i];
-
-		flows_done(run);
-		hooks_done(run);
-		ph_mapping_free(run->machine);
-	}
+	commands_close(d);
+	for (size_t i = 0; i < d->n_runs; i++)
+		run_free(d->runs[i]);
+	for (size_t i = 0; i < d->n_leaving; i++)
+		run_free(d->leaving[i]);
 	clean = ph_resolver_free(d->resolver);
+	ph_ports_free(d->ports);
 	ph_rtnetlink_close(d->rtnetlink);
 	ph_nft_close(d->nft);
+	ph_notify_close(d->notify);
 	uv_walk(&d->loop, on_walk, NULL);
 	if (clean) {
 		uv_run(&d->loop, UV_RUN_DEFAULT);
 		uv_loop_close(&d->loop);
 		free(d->runs);
+		free(d->leaving);
+		free(d->config_path);
 	}
 	return clean;
 }
 
 static void init_handles(struct ph_daemon *d)
 {
+	static const int signums[] = { SIGTERM, SIGINT, SIGHUP };
+	uv_timer_t *timers[] = { &d->table_retry, &d->last_words, &d->watchdog };
+	uint64_t watchdog_ms = ph_notify_watchdog_ms(d->notify);
+
 	uv_prepare_init(&d->loop, &d->prepare);
-	uv_timer_init(&d->loop, &d->table_retry);
-	uv_timer_init(&d->loop, &d->last_words);
-	d->prepare.data = d->table_retry.data = d->last_words.data = d;
+	d->prepare.data = d;
 	uv_prepare_start(&d->prepare, on_prepare);
-	for (unsigned i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++) {
+		uv_timer_init(&d->loop, timers[i]);
+		timers[i]->data = d;
+	}
+	if (watchdog_ms)
+		uv_timer_start(&d->watchdog, on_watchdog, watchdog_ms, watchdog_ms);
+	for (size_t i = 0; i < sizeof(signums) / sizeof(*signums); i++) {
 		uv_signal_init(&d->loop, &d->signals[i]);
 		d->signals[i].data = d;
-		uv_signal_start(&d->signals[i], on_signal, i ? SIGINT : SIGTERM);
+		uv_signal_start(&d->signals[i], on_signal, signums[i]);
 	}
 }
 
-int ph_daemon_run(const struct ph_config *config, void (*ready)(void))
+static struct ph_daemon *daemon_new(struct ph_config *config)
 {
 	struct ph_daemon *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d) {
+		ph_error("out of memory");
+		return NULL;
+	}
+	r = uv_loop_init(&d->loop);
+	if (r < 0) {
+		ph_error("event loop: %s", uv_strerror(r));
+		free(d);
+		return NULL;
+	}
+	d->config_path = config->path;
+	config->path = NULL;
+	d->plan = config->plan;
+	d->started_ms = ph_daemon_now(d);
+	d->notify = ph_notify_open();
+	init_handles(d);
+	return d;
+}
+
+int ph_daemon_run(struct ph_config *config, void (*ready)(void))
+{
+	struct ph_daemon *d;
 	bool clean;
 	int r;
 
-	if (!d)
-		return 1;
 	/* One look-up at a time is enough, and saves three threads' stacks. Hooks are no heirs to
 	 * capabilities that a service manager may have made ambient. */
 	setenv("UV_THREADPOOL_SIZE", "1", 0);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);
-	d->config = config;
-	r = uv_loop_init(&d->loop);
-	if (r < 0) {
-		ph_error("event loop: %s", uv_strerror(r));
-		free(d);
+	d = daemon_new(config);
+	if (!d)
 		return 1;
-	}
-	init_handles(d);
-	r = start(d);
+	r = start(d, config);
 	if (r == 0) {
 		ready();
+		ph_notify_ready(d->notify);
 		uv_run(&d->loop, UV_RUN_DEFAULT);
 	}
 	if (r == -ENOMEM)

@@ -75,9 +75,7 @@ static void describe(const struct hook_run *h, const struct ph_delivery *d, stru
 {
 	const struct ph_mapping_config *core = &h->run->config->core;
 	char text[PH_ENDPOINT_STRLEN];
-	struct ph_plan_mapping want;
 
-	ph_mapping_want(h->run->machine, &want);
 	ph_address_format(&d->state.public_endpoint.address, c->address);
 	snprintf(c->port, sizeof(c->port), "%u", d->state.public_endpoint.port);
 	ph_ip4p_format(&d->state.public_endpoint, c->ip4p);
@@ -87,7 +85,7 @@ static void describe(const struct hook_run *h, const struct ph_delivery *d, stru
 	set_entry(e, "EVENT", event_name(d->event));
 	set_entry(e, "MAPPING", core->name);
 	set_entry(e, "PROTOCOL", ph_proto_name(core->proto));
-	set_entry(e, "INTERFACE", want.interface);
+	set_entry(e, "INTERFACE", h->run->links.name);
 	set_entry(e, "PUBLIC_ADDRESS", c->address);
 	set_entry(e, "PUBLIC_PORT", c->port);
 	set_entry(e, "PREVIOUS_ADDRESS",
@@ -127,7 +125,7 @@ static void on_line(void *data, const char *line)
 {
 	struct hook_run *h = data;
 
-	ph_info("hook output mapping=%s hook=%s: %s", h->run->config->core.name, h->hook->path,
+	ph_info("hook output mapping=%s hook=%s: %s", h->run->config->core.name, h->hook.path,
 		line);
 }
 
@@ -138,10 +136,10 @@ static void on_retry(uv_timer_t *timer)
 
 static void finished(struct hook_run *h, bool success)
 {
-	uint64_t now_ms = uv_now(ph_daemon_loop(h->run->daemon)), at;
+	uint64_t now_ms = ph_daemon_now(h->run->daemon), at;
 
 	ph_receiver_done(&h->receiver, success, now_ms);
-	if (ph_daemon_stopping(h->run->daemon)) {
+	if (ph_daemon_stopping(h->run->daemon) || h->run->leaving) {
 		/* A last word may still be owed, but a failure is not repeated any more. */
 		if (success)
 			pump(h);
@@ -154,104 +152,233 @@ static void finished(struct hook_run *h, bool success)
 		pump(h);
 		return;
 	}
-	ph_info("hook retry mapping=%s hook=%s in=%us", h->run->config->core.name, h->hook->path,
+	ph_info("hook retry mapping=%s hook=%s in=%us", h->run->config->core.name, h->hook.path,
 		(unsigned)((at - now_ms) / 1000));
 	uv_timer_start(&h->timer, on_retry, at - now_ms, 0);
+}
+
+static void log_end(const struct hook_run *h, const struct ph_status_hook *last)
+{
+	const char *name = h->run->config->core.name, *path = h->hook.path;
+
+	if (last->error)
+		ph_warning("hook not started mapping=%s hook=%s: %s", name, path,
+			   uv_strerror(last->error));
+	else if (last->timed_out)
+		ph_warning("hook ended mapping=%s hook=%s: it ran into its time limit", name, path);
+	else if (last->signal)
+		ph_warning("hook ended mapping=%s hook=%s signal=%d", name, path, last->signal);
+	else if (last->status)
+		ph_warning("hook ended mapping=%s hook=%s status=%d", name, path, last->status);
+	else
+		ph_info("hook ended mapping=%s hook=%s status=0", name, path);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct hook_run *h = handle->data;
+
+	free(h->hook.path);
+	free(h);
+}
+
+/* Takes a hook out of its run. */
+static void forget(struct hook_run *h)
+{
+	struct hook_run **at = &h->run->hooks;
+
+	while (*at != h)
+		at = &(*at)->next;
+	*at = h->next;
+	uv_close((uv_handle_t *)&h->timer, on_timer_closed);
+}
+
+static void ended(struct hook_run *h)
+{
+	struct mapping_run *run = h->run;
+	struct ph_status_hook *last = &h->last;
+
+	last->called = true;
+	last->event = h->calling;
+	last->ended_ms = ph_daemon_now(run->daemon);
+	log_end(h, last);
+	finished(h, !last->error && !last->timed_out && !last->signal && !last->status);
+	if (h->gone && !h->child)
+		forget(h);
+	ph_daemon_hook_done(run);
 }
 
 static void on_done(void *data, const struct ph_child_result *result)
 {
 	struct hook_run *h = data;
-	const char *name = h->run->config->core.name, *path = h->hook->path;
 
 	h->child = NULL;
-	if (result->timed_out)
-		ph_warning("hook ended mapping=%s hook=%s: it ran into its time limit", name, path);
-	else if (result->signal)
-		ph_warning("hook ended mapping=%s hook=%s signal=%d", name, path, result->signal);
-	else if (result->status)
-		ph_warning("hook ended mapping=%s hook=%s status=%d", name, path, result->status);
-	else
-		ph_info("hook ended mapping=%s hook=%s status=0", name, path);
-	finished(h, !result->timed_out && !result->signal && !result->status);
-	ph_daemon_hook_done(h->run->daemon);
+	h->last = (struct ph_status_hook){
+		.timed_out = result->timed_out,
+		.signal = result->signal,
+		.status = result->status,
+	};
+	ended(h);
+}
+
+static int start_child(struct hook_run *h, const struct ph_delivery *delivery)
+{
+	static const struct ph_child_events events = { .line = on_line, .done = on_done };
+	const char *protocol = ph_proto_name(h->run->config->core.proto);
+	struct entries entries = { 0 };
+	struct call call;
+	char *argv[] = { h->hook.path,
+			 call.address,
+			 call.port,
+			 call.ip4p,
+			 call.private_port,
+			 (char *)(uintptr_t)protocol,
+			 call.private_address,
+			 NULL };
+	char **env;
+	int r;
+
+	describe(h, delivery, &call, &entries);
+	env = environment(&entries);
+	if (!env)
+		return UV_ENOMEM;
+	r = ph_child_start(ph_daemon_loop(h->run->daemon), argv, env, LIMIT_MS, &events, h,
+			   &h->child);
+	free(env);
+	return r;
 }
 
 static void pump(struct hook_run *h)
 {
-	static const struct ph_child_events events = { .line = on_line, .done = on_done };
-	uv_loop_t *loop = ph_daemon_loop(h->run->daemon);
 	struct ph_delivery delivery;
-	struct entries entries = { 0 };
-	struct call call;
-	char **env;
-	int r = UV_ENOMEM;
+	int r;
 
-	if (!ph_receiver_next(&h->receiver, uv_now(loop), &delivery))
+	if (!ph_receiver_next(&h->receiver, ph_daemon_now(h->run->daemon), &delivery))
 		return;
-	describe(h, &delivery, &call, &entries);
-	env = environment(&entries);
-	if (env) {
-		const char *protocol = ph_proto_name(h->run->config->core.proto);
-		char *argv[] = { h->hook->path,
-				 call.address,
-				 call.port,
-				 call.ip4p,
-				 call.private_port,
-				 (char *)(uintptr_t)protocol,
-				 call.private_address,
-				 NULL };
-
-		r = ph_child_start(loop, argv, env, LIMIT_MS, &events, h, &h->child);
-	}
-	free(env);
+	h->calling = delivery.event;
+	r = start_child(h, &delivery);
+	ph_daemon_touch(h->run);
 	if (r < 0) {
-		ph_warning("hook not started mapping=%s hook=%s: %s", h->run->config->core.name,
-			   h->hook->path, uv_strerror(r));
-		finished(h, false);
+		h->last = (struct ph_status_hook){ .error = r };
+		ended(h);
 	}
 }
 
-void hooks_init(struct mapping_run *run)
+static struct hook_run *hook_new(struct mapping_run *run, const struct ph_hook *hook)
 {
-	for (size_t i = 0; i < run->config->n_hooks; i++) {
-		struct hook_run *h = &run->hooks[i];
+	struct hook_run *h = calloc(1, sizeof(*h));
 
-		h->run = run;
-		h->hook = &run->config->hooks[i];
-		h->receiver.events = h->hook->events;
-		uv_timer_init(ph_daemon_loop(run->daemon), &h->timer);
-		h->timer.data = h;
+	if (!h)
+		return NULL;
+	h->run = run;
+	h->hook.path = strdup(hook->path);
+	if (!h->hook.path) {
+		free(h);
+		return NULL;
+	}
+	uv_timer_init(ph_daemon_loop(run->daemon), &h->timer);
+	h->timer.data = h;
+	return h;
+}
+
+static struct hook_run *hook_find(const struct mapping_run *run, const char *path)
+{
+	for (struct hook_run *h = run->hooks; h; h = h->next)
+		if (strcmp(h->hook.path, path) == 0)
+			return h;
+	return NULL;
+}
+
+/* Hooks that are not configured any more: those that run may end what they do. */
+static void let_go(struct mapping_run *run)
+{
+	struct hook_run *h = run->hooks, *next;
+
+	for (; h; h = next) {
+		next = h->next;
+		if (!h->gone)
+			continue;
+		h->receiver.events = 0;
+		uv_timer_stop(&h->timer);
+		if (!h->child)
+			forget(h);
 	}
 }
 
-void hooks_offer(struct mapping_run *run, const struct ph_told *state)
+int hooks_set(struct mapping_run *run)
 {
-	for (size_t i = 0; i < run->config->n_hooks; i++) {
-		struct hook_run *h = &run->hooks[i];
+	const struct ph_config_mapping *config = run->config;
+	struct hook_run **end = &run->hooks;
 
+	/* What may fail comes first. */
+	while (*end)
+		end = &(*end)->next;
+	for (size_t i = 0; i < config->n_hooks; i++) {
+		if (hook_find(run, config->hooks[i].path))
+			continue;
+		*end = hook_new(run, &config->hooks[i]);
+		if (!*end)
+			return -ENOMEM;
+		end = &(*end)->next;
+	}
+	for (struct hook_run *h = run->hooks; h; h = h->next)
+		h->gone = true;
+	for (size_t i = 0; i < config->n_hooks; i++) {
+		struct hook_run *h = hook_find(run, config->hooks[i].path);
+
+		h->gone = false;
+		h->receiver.events = config->hooks[i].events;
+	}
+	let_go(run);
+	return 0;
+}
+
+void hooks_offer(struct mapping_run *run)
+{
+	for (struct hook_run *h = run->hooks, *next; h; h = next) {
+		next = h->next;
 		/* A newer state is due at once; the same one keeps its place in the retries. */
-		ph_receiver_offer(&h->receiver, state);
+		ph_receiver_offer(&h->receiver, &run->told);
 		pump(h);
 	}
 }
 
 bool hooks_running(const struct mapping_run *run)
 {
-	for (size_t i = 0; i < run->config->n_hooks; i++)
-		if (run->hooks[i].child)
+	for (const struct hook_run *h = run->hooks; h; h = h->next)
+		if (h->child)
 			return true;
 	return false;
 }
 
 void hooks_kill(struct mapping_run *run)
 {
-	for (size_t i = 0; i < run->config->n_hooks; i++)
-		ph_child_kill(run->hooks[i].child);
+	for (struct hook_run *h = run->hooks; h; h = h->next)
+		ph_child_kill(h->child);
 }
 
-void hooks_done(struct mapping_run *run)
+size_t hooks_status(const struct mapping_run *run, struct ph_status_hook ret[static PH_HOOKS_MAX])
 {
-	for (size_t i = 0; i < run->config->n_hooks; i++)
-		uv_close((uv_handle_t *)&run->hooks[i].timer, NULL);
+	size_t n = 0;
+
+	for (const struct hook_run *h = run->hooks; h && n < PH_HOOKS_MAX; h = h->next) {
+		uint64_t retry = ph_receiver_deadline(&h->receiver);
+
+		if (h->gone)
+			continue;
+		ret[n] = h->last;
+		ret[n].path = h->hook.path;
+		ret[n].running = h->child;
+		ret[n].retry_ms = retry == UINT64_MAX || h->child ? 0 : retry;
+		n++;
+	}
+	return n;
+}
+
+void hooks_free(struct mapping_run *run)
+{
+	while (run->hooks) {
+		assert(!run->hooks->child);
+		forget(run->hooks);
+	}
 }

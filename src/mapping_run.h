@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* One mapping at work: its state machine, its sockets and look-ups, its hooks. Part of the daemon.
+/*
+ * Mappings at work. Part of the daemon, not of its interface.
+ *
+ * A run is one configured mapping: its settings, its hooks, what was told of it. What is held is a
+ * hold: one bind port's state machine with its sockets and look-ups. A run has one hold, none while
+ * it is disabled, and two for a while when it rotates to the next bind port: the current one and
+ * the next, then the current one and the old.
  */
 
 #include <uv.h>
@@ -9,33 +15,56 @@
 #include <pinhold/child.h>
 #include <pinhold/config.h>
 #include <pinhold/links.h>
+#include <pinhold/ports.h>
 #include <pinhold/receiver.h>
 #include <pinhold/resolve.h>
 #include <pinhold/socket.h>
+#include <pinhold/status.h>
 
 struct ph_daemon;
 struct mapping_run;
+struct hold;
 
 struct flow_run {
-	struct mapping_run *run;
+	struct hold *hold;
 	unsigned index;
 	unsigned serial; /* of what was opened and closed here */
+	bool has_port;   /* its bind port is noted in the daemon's ports */
+	struct ph_endpoint local;
 	struct ph_socket *socket;
 };
 
 struct lookup_run {
-	struct mapping_run *run;
+	struct hold *hold;
+	struct lookup_run *next;
 	enum ph_server_kind kind;
 	size_t server;
 	struct ph_resolve *request;
 };
 
+/* The three moments of pinhold/plan.h. */
+enum hold_role { HOLD_CURRENT, HOLD_NEXT, HOLD_OLD };
+
+struct hold {
+	struct mapping_run *run;
+	enum hold_role role;
+	struct ph_mapping *machine;
+	uint64_t generation; /* of the want that is installed */
+	uv_timer_t timer;
+	struct flow_run flows[PH_FLOWS];
+	struct lookup_run *lookups; /* those under way */
+};
+
 struct hook_run {
 	struct mapping_run *run;
-	const struct ph_hook *hook;
+	struct hook_run *next;
+	struct ph_hook hook; /* its own copy of the path; the events are the receiver's */
+	bool gone;           /* not configured any more; it may end what it does */
 	struct ph_receiver receiver;
 	struct ph_child *child;
-	uv_timer_t timer; /* for the retry */
+	enum ph_announce calling;   /* what the child was called for */
+	struct ph_status_hook last; /* of the calls that have ended */
+	uv_timer_t timer;           /* for the retry */
 };
 
 /* The last look at the links, so that each change is logged once. */
@@ -48,49 +77,98 @@ struct links_seen {
 
 struct mapping_run {
 	struct ph_daemon *daemon;
-	const struct ph_config_mapping *config;
-	struct ph_mapping *machine;
-	uint64_t generation; /* of the want that is installed */
-	uv_timer_t timer;
+	struct ph_config_mapping *config; /* owned */
+	struct hold *current;             /* NULL: disabled, or over */
+	struct hold *other;               /* next or old; NULL: it does not rotate now */
+	uv_timer_t *rotation;             /* NULL: it never does */
+	bool leaving;                     /* no longer configured; only its hooks still run */
 	struct links_seen links;
-	struct flow_run flows[PH_FLOWS];
-	struct lookup_run lookups[2][PH_SERVERS_MAX];
-	struct hook_run hooks[PH_HOOKS_MAX];
+	struct hook_run *hooks; /* a list */
+	struct ph_told told;    /* what hooks are to be told: the latest */
+	/* The successor's endpoint, to be told as soon as the table that lets it in is installed.
+	 */
+	bool promoted;
+	struct ph_action promotion;
+	/* For those who look from outside. */
+	bool touched;
+	struct mapping_run *next_touched;
+	bool hooks_touched; /* a hook has begun or ended */
+	const char *shown_state;
+	struct ph_mapping_view shown;
 };
 
 /* What the daemon offers its mappings. */
 uv_loop_t *ph_daemon_loop(struct ph_daemon *d);
 struct ph_resolver *ph_daemon_resolver(struct ph_daemon *d);
+struct ph_ports *ph_daemon_ports(struct ph_daemon *d);
+uint64_t ph_daemon_now(const struct ph_daemon *d); /* ms, monotonic */
 /* Feeds an event and carries out what the machine answers, and what follows from that at once. */
-void ph_daemon_feed(struct mapping_run *run, const struct ph_event *event);
+void ph_daemon_feed(struct hold *hold, const struct ph_event *event);
 bool ph_daemon_stopping(const struct ph_daemon *d);
+/* The wants have changed otherwise than by an event. */
+void ph_daemon_table_changed(struct ph_daemon *d);
+/* Something that status shows has changed. */
+void ph_daemon_touch(struct mapping_run *run);
+void ph_daemon_untouch(struct mapping_run *run); /* it is about to be freed */
 /* A hook has ended. */
-void ph_daemon_hook_done(struct ph_daemon *d);
+void ph_daemon_hook_done(struct mapping_run *run);
+/* Hooks have been told; now those who watch. */
+void ph_daemon_announced(struct mapping_run *run, const struct ph_action *a);
 
 /*
  * As ph_daemon_feed(), after what is being carried out now. address: for RESOLVED, copied. A CLOSED
  * whose flow has been given up meanwhile is dropped.
  */
-void ph_daemon_queue(struct mapping_run *run, const struct ph_event *event,
+void ph_daemon_queue(struct hold *hold, const struct ph_event *event,
 		     const struct ph_address *address);
 /* Fills event->random from the kernel's random source. */
 void ph_daemon_random(struct ph_event *event);
 
-/* flows.c */
-void flows_init(struct mapping_run *run);
-void flows_open(struct mapping_run *run, const struct ph_action *a);
-void flows_close(struct mapping_run *run, unsigned flow);
-void flows_resolve(struct mapping_run *run, const struct ph_action *a);
-/* Closes all. */
-void flows_done(struct mapping_run *run);
+/* run.c */
+
+/* Takes over config. 0 or -ENOMEM (config stays the caller's). Nothing is held yet. */
+int run_new(struct ph_daemon *d, struct ph_config_mapping *config, struct mapping_run **ret_run);
+/* Begins to hold, unless the mapping is disabled. 0 or -ENOMEM. */
+int run_start(struct mapping_run *run);
+/* Ends what is held; hooks are told `down`. */
+void run_stop(struct mapping_run *run);
+/* Frees all; hooks that still run are killed. NULL is fine. */
+void run_free(struct mapping_run *run);
+/* Other settings of the same mapping: takes over config. 0, or -ENOMEM with nothing changed. */
+int run_reconfigure(struct mapping_run *run, struct ph_config_mapping *config);
+/* The links may have changed. quiet: it is not logged. */
+void run_look(struct mapping_run *run, const struct ph_links *view, bool quiet);
+/* The machine of a hold has something to announce. */
+void run_announce(struct hold *hold, const struct ph_action *a);
+/* The table has been installed: what waited for that is told. */
+void run_installed(struct mapping_run *run);
+/* The next bind port now. */
+void run_rotate(struct mapping_run *run);
+
+/* hold.c */
+int hold_new(struct mapping_run *run, enum hold_role role, uint16_t bind_start,
+	     struct hold **ret_hold);
+/* Without an event; the machine is gone with it. NULL is fine. */
+void hold_free(struct hold *hold);
+void hold_set_timer(struct hold *hold);
+void hold_carry_out(struct hold *hold, const struct ph_action *a);
+void hold_look(struct hold *hold, const struct links_seen *seen);
+void hold_reconfigure(struct hold *hold);
+/* What it wants of the table; returns the want's generation. */
+uint64_t hold_want(const struct hold *hold, struct ph_plan_mapping *ret_want);
 
 /* hooks.c */
-void hooks_init(struct mapping_run *run);
-/* The mapping's state is this now (port 0: down); starts what is owed. */
-void hooks_offer(struct mapping_run *run, const struct ph_told *state);
+/* The run's hooks are those of its settings now; one that was there before keeps what it was told.
+ * 0 or -ENOMEM. */
+int hooks_set(struct mapping_run *run);
+/* The mapping's state is run->told now; starts what is owed. */
+void hooks_offer(struct mapping_run *run);
 bool hooks_running(const struct mapping_run *run);
 void hooks_kill(struct mapping_run *run);
-void hooks_done(struct mapping_run *run);
+/* How many were written. */
+size_t hooks_status(const struct mapping_run *run, struct ph_status_hook ret[static PH_HOOKS_MAX]);
+/* None runs any more. */
+void hooks_free(struct mapping_run *run);
 
 /* The target as people write it: "192.168.10.50:443", ":443", "none". */
 const char *target_format(const struct ph_target *target, uint16_t public_port,

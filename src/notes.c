@@ -9,6 +9,8 @@
 #include <pinhold/log.h>
 #include <pinhold/socket_owner.h>
 
+#include "mapping_run.h"
+
 static const char *reason_of(const struct ph_action *a)
 {
 	if (a->reason)
@@ -22,6 +24,15 @@ static const char *server_name(const struct mapping_run *run, const struct ph_ac
 		a->kind == PH_SERVER_STUN ? run->config->core.stun : run->config->core.keepalive;
 
 	return list->items[a->server_index].host;
+}
+
+/* Another mapping of ours may have the port: our sockets share ports, and /proc would name us. */
+static const char *mapping_on(const struct mapping_run *run, const struct ph_endpoint *local)
+{
+	const struct hold *owner =
+		ph_ports_owner(ph_daemon_ports(run->daemon), run->config->core.proto, local);
+
+	return owner && owner->run != run ? owner->run->config->core.name : NULL;
 }
 
 static const char *holder_text(const struct ph_endpoint *local, enum ph_proto proto, char *buf,
@@ -48,13 +59,15 @@ static const char *endpoint_text(const struct ph_endpoint *e, char buf[static PH
 	return e->port ? ph_endpoint_format(e, buf) : strcpy(buf, "none");
 }
 
-void note_log(const struct mapping_run *run, const struct ph_action *a)
+void note_log(const struct hold *hold, const struct ph_action *a)
 {
+	const struct mapping_run *run = hold->run;
 	const char *name = run->config->core.name;
 	/* Once is news; the same again every minute of an outage would drive everything else out of
 	 * the log. */
 	enum ph_log_level level = a->repeated ? PH_LOG_DEBUG : PH_LOG_WARNING;
 	char server[PH_ENDPOINT_STRLEN], other[PH_ENDPOINT_STRLEN], holder[128];
+	const char *other_mapping;
 
 	endpoint_text(&a->server, server);
 	switch (a->note) {
@@ -102,10 +115,13 @@ void note_log(const struct mapping_run *run, const struct ph_action *a)
 			   strerror(a->error));
 		break;
 	case PH_NOTE_BIND_TAKEN:
+		other_mapping = mapping_on(run, &a->local);
+		if (other_mapping)
+			snprintf(holder, sizeof(holder), "mapping %s", other_mapping);
+		else
+			holder_text(&a->local, run->config->core.proto, holder, sizeof(holder));
 		ph_warning("bind port taken mapping=%s port=%u holder=\"%s\": %s; trying again",
-			   name, a->local.port,
-			   holder_text(&a->local, run->config->core.proto, holder, sizeof(holder)),
-			   strerror(a->error));
+			   name, a->local.port, holder, strerror(a->error));
 		break;
 	case PH_NOTE_LOST:
 		ph_warning("lost mapping=%s: no holder, and no STUN server answers; trying on",

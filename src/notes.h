@@ -8,7 +8,7 @@
 
 #include "mapping_run.h"
 
-void note_log(const struct mapping_run *run, const struct ph_action *a);
+void note_log(const struct hold *hold, const struct ph_action *a);
 void note_announce(const struct mapping_run *run, const struct ph_action *a);
 /* Where a mapping's interface stands now (run->links). */
 void note_links(const struct mapping_run *run);

@@ -50,7 +50,7 @@ static json_t *text(const char *s)
 }
 
 /* RFC 3339, UTC, whole seconds; at_ms 0: null. Times to come have a place too (retry). */
-static json_t *instant(uint64_t at_ms, const struct ph_status_clock *clock)
+json_t *ph_status_time_json(uint64_t at_ms, const struct ph_status_clock *clock)
 {
 	int64_t ms = (int64_t)clock->now.tv_sec * 1000 + clock->now.tv_nsec / 1000000;
 	char buf[64];
@@ -145,7 +145,7 @@ static json_t *holders(const struct ph_mapping_view *view, const struct ph_statu
 
 		put(&item, "server", text(ph_endpoint_format(&h->server, buf)));
 		put(&item, "state", json_string(h->open ? "open" : "connecting"));
-		put(&item, "since", instant(h->open ? h->since_ms : 0, clock));
+		put(&item, "since", ph_status_time_json(h->open ? h->since_ms : 0, clock));
 		put(&item, "rtt_ms",
 		    h->rtt_ms == UINT32_MAX ? json_null() : json_integer(h->rtt_ms));
 		if (json_array_append_new(array, item) < 0) {
@@ -178,7 +178,7 @@ static json_t *last_call(const struct ph_status_hook *h, const struct ph_status_
 		return json_null();
 	last = json_object();
 	put(&last, "event", text(event_name(h->event)));
-	put(&last, "ended", instant(h->ended_ms, clock));
+	put(&last, "ended", ph_status_time_json(h->ended_ms, clock));
 	put(&last, "result",
 	    json_string(!started       ? "not started"
 			: h->timed_out ? "timed out"
@@ -202,7 +202,7 @@ static json_t *hooks(const struct ph_status_mapping *s, const struct ph_status_c
 		put(&item, "path", text(h->path));
 		put(&item, "running", json_boolean(h->running));
 		put(&item, "last", last_call(h, clock));
-		put(&item, "retry", instant(h->retry_ms, clock));
+		put(&item, "retry", ph_status_time_json(h->retry_ms, clock));
 		if (json_array_append_new(array, item) < 0) {
 			json_decref(array);
 			array = NULL;
@@ -242,11 +242,11 @@ json_t *ph_status_mapping_json(const struct ph_status_mapping *s,
 	put(&o, "public", endpoint(&view->public_endpoint, true));
 	put(&o, "private", endpoint(&view->private_endpoint, false));
 	put(&o, "target", target(&core->target, view->public_endpoint.port));
-	put(&o, "since", instant(view->state_since_ms, clock));
+	put(&o, "since", ph_status_time_json(view->state_since_ms, clock));
 	put(&o, "endpoint_since",
-	    instant(view->public_endpoint.port ? view->endpoint_since_ms : 0, clock));
+	    ph_status_time_json(view->public_endpoint.port ? view->endpoint_since_ms : 0, clock));
 	put(&o, "changes", json_integer(view->changes));
-	put(&o, "verified", instant(view->verified_ms, clock));
+	put(&o, "verified", ph_status_time_json(view->verified_ms, clock));
 	put(&o, "can_verify", json_boolean(view->can_verify));
 	put(&o, "endpoint_independent", independence(view->independence));
 	put(&o, "holders", holders(view, clock));
@@ -262,7 +262,7 @@ static json_t *table(const struct ph_status_table *t, const struct ph_status_clo
 	put(&o, "installed", json_boolean(t->installed));
 	put(&o, "ownership", json_string(t->owner ? "owner" : "plain"));
 	put(&o, "error", text(t->error));
-	put(&o, "foreign_change", instant(t->foreign_ms, clock));
+	put(&o, "foreign_change", ph_status_time_json(t->foreign_ms, clock));
 	return o;
 }
 
@@ -273,7 +273,7 @@ json_t *ph_status_daemon_json(const struct ph_status_daemon *s, const struct ph_
 	put(&o, "version", json_string(PINHOLD_VERSION));
 	put(&o, "pid", json_integer(getpid()));
 	put(&o, "config", text(s->config_path));
-	put(&o, "started", instant(s->started_ms, clock));
+	put(&o, "started", ph_status_time_json(s->started_ms, clock));
 	put(&o, "table", table(&s->table, clock));
 	return o;
 }

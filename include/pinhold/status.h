@@ -62,3 +62,6 @@ json_t *ph_status_daemon_json(const struct ph_status_daemon *s,
 
 /* "up", "opening", "probing", "lost", "disabled". */
 const char *ph_status_state(const struct ph_status_mapping *s);
+
+/* RFC 3339, UTC, whole seconds; at_ms 0: null. A new reference, or NULL. */
+json_t *ph_status_time_json(uint64_t at_ms, const struct ph_status_clock *clock);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/* The daemon's inside, shared by daemon.c (loop, table, life), reload.c, commands.c (control
+ * socket) and show.c (what others see of it). */
+
+#include <pinhold/control.h>
+#include <pinhold/nft.h>
+#include <pinhold/notify.h>
+
+#include "mapping_run.h"
+
+#define QUEUE_MAX 256 /* events that actions cause at once; the machines bound it */
+
+struct queued {
+	struct hold *hold;
+	unsigned serial; /* of the flow that a CLOSED is about */
+	struct ph_event event;
+	struct ph_address address;
+};
+
+/* A client of the control socket that watches. */
+struct watcher {
+	struct ph_control_client *client;
+	struct watcher *next;
+};
+
+struct ph_daemon {
+	uv_loop_t loop;
+	uv_prepare_t prepare;
+	uv_signal_t signals[3];
+	uv_timer_t table_retry;
+	uv_timer_t last_words;
+	uv_timer_t watchdog;
+	struct ph_nft *nft;
+	struct ph_rtnetlink *rtnetlink;
+	struct ph_resolver *resolver;
+	struct ph_ports *ports;
+	struct ph_control *control;
+	struct ph_notify *notify;
+	const char *run_directory; /* NULL: no state files */
+
+	char *config_path; /* NULL: from the command line */
+	struct ph_plan_options plan;
+	struct mapping_run **runs; /* as configured, in the file's order */
+	size_t n_runs;
+	struct mapping_run **leaving; /* whose hooks still run */
+	size_t n_leaving;
+
+	bool dirty;     /* a want may have changed */
+	bool rebuild;   /* the table may be another one though no machine's want has changed */
+	bool installed; /* there is a table, and it is what was wanted last */
+	int table_error;
+	bool stopping;
+	bool feeding;
+	uint64_t started_ms;
+	bool states_changed;
+	int file_error;              /* of the last state file, so that it is said once */
+	struct mapping_run *touched; /* a list: what is shown of them may be old */
+	struct watcher *watchers;
+
+	size_t n_queue;
+	struct queued queue[QUEUE_MAX];
+	struct ph_actions actions;
+};
+
+/* daemon.c */
+int daemon_look_at_links(struct ph_daemon *d, bool quiet);
+void daemon_limit_files(struct ph_daemon *d);
+
+/* reload.c */
+/*
+ * Reads the file again; all of it is taken over or nothing. Returns the answer for whoever asked,
+ * as described in pinhold(8); a new reference, NULL: out of memory.
+ */
+json_t *daemon_reload(struct ph_daemon *d);
+/* Frees what has left and has nothing left to do. */
+void daemon_reap(struct ph_daemon *d);
+
+/* commands.c */
+/* Listens on the control socket; what goes wrong is logged, and the daemon goes on without it. */
+void commands_open(struct ph_daemon *d);
+void commands_close(struct ph_daemon *d);
+/* Tells those who watch; run NULL: it is about the daemon. extra (may be NULL) is taken over. */
+void commands_event(struct ph_daemon *d, const char *event, struct mapping_run *run, json_t *extra);
+
+/* show.c */
+struct ph_status_clock show_clock(const struct ph_daemon *d);
+void show_daemon(const struct ph_daemon *d, struct ph_status_daemon *ret);
+/* Without the connections that the kernel counts. */
+void show_mapping(const struct mapping_run *run, struct ph_status_mapping *ret);
+/* Brings state files, watchers and the service manager up to date with what was touched. */
+void show_touched(struct ph_daemon *d);
+void show_removed(struct ph_daemon *d, const char *name);

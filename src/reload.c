@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Reload: the file is read and checked completely before anything changes. Then mapping by mapping,
+ * by name: what is equal keeps its object and notices nothing, what can be adapted keeps its
+ * holders and port, and only another protocol, family or bind port begins anew.
+ */
+
+#include "daemon_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pinhold/log.h>
+
+struct reading {
+	json_t *mistakes, *notices;
+	const char *path;
+};
+
+static void on_report(void *data, bool mistake, unsigned line, const char *text)
+{
+	struct reading *reading = data;
+
+	if (mistake)
+		ph_error("%s:%u: %s", reading->path, line, text);
+	else
+		ph_warning("%s:%u: %s", reading->path, line, text);
+	json_array_append_new(mistake ? reading->mistakes : reading->notices,
+			      json_pack("{s:i, s:s}", "line", (int)line, "text", text));
+}
+
+static json_t *failed(struct reading *reading, const char *text)
+{
+	json_t *answer = json_pack("{s:s, s:s, s:O}", "error", text, "path", reading->path,
+				   "mistakes", reading->mistakes);
+
+	ph_error("reload: %s; everything stays as it was", text);
+	return answer;
+}
+
+/* The run of this name; `near` is where it was in the old file, most likely. */
+static size_t find(const struct ph_daemon *d, const char *name, size_t near)
+{
+	for (size_t k = 0; k < d->n_runs; k++) {
+		size_t i = (near + k) % d->n_runs;
+
+		if (d->runs[i] && strcmp(d->runs[i]->config->core.name, name) == 0)
+			return i;
+	}
+	return SIZE_MAX;
+}
+
+struct change {
+	struct mapping_run **runs; /* the new list; it takes over what stays */
+	struct mapping_run **leaving;
+	json_t *changed, *added, *removed;
+	size_t unchanged;
+};
+
+static void note_change(json_t *list, const char *name)
+{
+	json_array_append_new(list, json_string(name));
+}
+
+/* Settings that cannot be adapted: the mapping ends and begins anew; its hooks know what they were
+ * told. */
+static int restart(struct mapping_run *run, struct ph_config_mapping *config)
+{
+	int r;
+
+	run_stop(run);
+	r = run_reconfigure(run, config);
+	return r < 0 ? r : run_start(run);
+}
+
+/* Takes config out of *from when it has been used. */
+static int apply(struct ph_daemon *d, struct ph_config_mapping **from, size_t at, struct change *c)
+{
+	struct ph_config_mapping *config = *from;
+	const char *name = config->core.name;
+	size_t i = d->n_runs ? find(d, name, at % d->n_runs) : SIZE_MAX;
+	struct mapping_run *run;
+	int r;
+
+	if (i == SIZE_MAX) {
+		note_change(c->added, name);
+		r = run_new(d, config, &c->runs[at]);
+		if (r < 0)
+			return r;
+		*from = NULL;
+		return run_start(c->runs[at]);
+	}
+	run = c->runs[at] = d->runs[i];
+	d->runs[i] = NULL;
+	switch (ph_config_mapping_compare(run->config, config)) {
+	case PH_CONFIG_SAME:
+		c->unchanged++;
+		run->config->line = config->line;
+		return 0;
+	case PH_CONFIG_ADAPT:
+		note_change(c->changed, name);
+		r = run_reconfigure(run, config);
+		break;
+	case PH_CONFIG_RESTART:
+	default:
+		note_change(c->changed, name);
+		r = restart(run, config);
+		break;
+	}
+	*from = r < 0 ? config : NULL;
+	return r;
+}
+
+static void leave(struct ph_daemon *d, struct mapping_run *run, struct change *c)
+{
+	const char *name = run->config->core.name;
+
+	note_change(c->removed, name);
+	run->leaving = true;
+	run_stop(run);
+	show_removed(d, name);
+	d->leaving[d->n_leaving++] = run;
+}
+
+void daemon_reap(struct ph_daemon *d)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < d->n_leaving; i++) {
+		if (hooks_running(d->leaving[i]))
+			d->leaving[kept++] = d->leaving[i];
+		else
+			run_free(d->leaving[i]);
+	}
+	d->n_leaving = kept;
+}
+
+/* Room for everything first, so that little can fail on the way. */
+static int make_room(struct ph_daemon *d, const struct ph_config *config, struct change *c)
+{
+	struct mapping_run **leaving;
+
+	leaving = realloc(d->leaving, (d->n_leaving + d->n_runs + 1) * sizeof(*leaving));
+	if (!leaving)
+		return -ENOMEM;
+	d->leaving = leaving;
+	c->runs = calloc(config->n_mappings + 1, sizeof(*c->runs));
+	c->changed = json_array();
+	c->added = json_array();
+	c->removed = json_array();
+	return c->runs && c->changed && c->added && c->removed ? 0 : -ENOMEM;
+}
+
+static json_t *take_over(struct ph_daemon *d, struct ph_config *config, struct reading *reading)
+{
+	struct change c = { 0 };
+	json_t *answer = NULL;
+	int r = make_room(d, config, &c);
+
+	if (r < 0) {
+		free(c.runs);
+		goto out;
+	}
+	/* Those that go leave first: another one may want their port. */
+	for (size_t i = 0; i < d->n_runs; i++) {
+		const char *name = d->runs[i]->config->core.name;
+		bool stays = false;
+
+		for (size_t k = 0; k < config->n_mappings && !stays; k++)
+			stays = strcmp(config->mappings[(i + k) % config->n_mappings]->core.name,
+				       name) == 0;
+		if (!stays) {
+			leave(d, d->runs[i], &c);
+			d->runs[i] = NULL;
+		}
+	}
+	for (size_t i = 0; i < config->n_mappings; i++) {
+		r = apply(d, &config->mappings[i], i, &c);
+		if (r < 0)
+			ph_error("reload mapping=%s: %s", config->mappings[i]->core.name,
+				 strerror(-r));
+	}
+	free(d->runs);
+	d->runs = c.runs;
+	d->n_runs = 0;
+	for (size_t i = 0; i < config->n_mappings; i++)
+		if (c.runs[i]) /* no memory for it */
+			d->runs[d->n_runs++] = c.runs[i];
+	if (memcmp(&d->plan, &config->plan, sizeof(d->plan)) != 0)
+		d->rebuild = d->dirty = true;
+	d->plan = config->plan;
+	answer = json_pack("{s:{s:I, s:O, s:O, s:O, s:O}}", "reload", "unchanged",
+			   (json_int_t)c.unchanged, "changed", c.changed, "added", c.added,
+			   "removed", c.removed, "notices", reading->notices);
+	ph_info("reloaded unchanged=%zu changed=%zu added=%zu removed=%zu", c.unchanged,
+		json_array_size(c.changed), json_array_size(c.added), json_array_size(c.removed));
+	if (json_array_size(c.changed) || json_array_size(c.added))
+		daemon_look_at_links(d, false);
+out:
+	json_decref(c.changed);
+	json_decref(c.added);
+	json_decref(c.removed);
+	return answer;
+}
+
+json_t *daemon_reload(struct ph_daemon *d)
+{
+	struct reading reading = { .path = d->config_path };
+	struct ph_config config = { 0 };
+	json_t *answer;
+	int r;
+
+	if (!d->config_path)
+		return json_pack(
+			"{s:s}", "error",
+			"there is no file to read: pinhold was started from the command line");
+	if (d->stopping)
+		return json_pack("{s:s}", "error", "pinhold is ending");
+	reading.mistakes = json_array();
+	reading.notices = json_array();
+	ph_notify_reloading(d->notify);
+	r = ph_config_read(d->config_path, on_report, &reading, &config);
+	if (r == -EINVAL) {
+		answer = failed(&reading, "the file has mistakes");
+	} else if (r < 0) {
+		answer = failed(&reading, strerror(-r));
+	} else {
+		answer = take_over(d, &config, &reading);
+		daemon_limit_files(d);
+		ph_config_done(&config);
+	}
+	ph_notify_ready(d->notify);
+	json_decref(reading.mistakes);
+	json_decref(reading.notices);
+	return answer;
+}

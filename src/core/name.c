@@ -46,9 +46,12 @@ static bool is_letter(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+/* The plan asks about every name for every transaction, and most differ in the first letter. */
 static int compare_word(const void *key, const void *member)
 {
-	return strcmp(key, *(const char *const *)member);
+	const char *name = key, *word = *(const char *const *)member;
+
+	return name[0] != word[0] ? name[0] - word[0] : strcmp(name, word);
 }
 
 const char *ph_name_refusal(const char *name)

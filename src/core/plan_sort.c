@@ -50,16 +50,7 @@ static bool target_is_valid(const struct ph_target *t, enum ph_family family)
 	return false;
 }
 
-static bool peers_are_valid(const struct ph_plan_mapping *p)
-{
-	if (p->n_peers && !p->peers)
-		return false;
-	for (size_t i = 0; i < p->n_peers; i++)
-		if (!p->peers[i].port || !family_is_valid(p->peers[i].address.family))
-			return false;
-	return true;
-}
-
+/* All but interface and peers, which are looked at where they are collected. */
 static bool mapping_is_valid(const struct ph_plan_mapping *p)
 {
 	enum ph_family family = p->private_endpoint.address.family;
@@ -70,8 +61,8 @@ static bool mapping_is_valid(const struct ph_plan_mapping *p)
 		return true;
 	if (p->public_endpoint.port && p->public_endpoint.address.family != family)
 		return false;
-	return family_is_valid(family) && interface_is_valid(p->interface) &&
-	       target_is_valid(&p->target, family) && peers_are_valid(p);
+	return family_is_valid(family) && target_is_valid(&p->target, family) &&
+	       (!p->n_peers || p->peers);
 }
 
 bool ph_plan_is_open(const struct ph_plan_mapping *p)
@@ -147,37 +138,48 @@ static int keys_insert(struct ph_plan_keys *k, const struct ph_plan_key *key)
 	return 0;
 }
 
+static int collect_peer(struct ph_plan_sorted *s, const struct ph_plan_mapping *p,
+			const struct ph_endpoint *peer)
+{
+	enum ph_family family = p->private_endpoint.address.family;
+	struct ph_plan_key key = {};
+
+	if (!peer->port || !family_is_valid(peer->address.family))
+		return -EINVAL;
+	/* A server of the other family cannot be spoken to from this endpoint. */
+	if (peer->address.family != family)
+		return 0;
+	ph_plan_put_endpoint(key.octets, 0, p->proto, peer);
+	return keys_insert(family == PH_IPV4 ? &s->peers4 : &s->peers6, &key);
+}
+
 /*
- * Puts the interface and the servers of p into the lists. Neighbours mostly have the same ones in
- * the same order, so what the mapping before said at the same place is not looked up again.
+ * Checks the interface and the servers of p and puts them into the lists. Neighbours mostly have
+ * the same ones in the same order, so what the mapping before said at the same place is right and
+ * is there.
  */
 static int collect_keys(struct ph_plan_sorted *s, const struct ph_plan_mapping *p,
 			const struct ph_plan_mapping *before)
 {
-	enum ph_family family = p->private_endpoint.address.family;
 	bool alike = before && before->proto == p->proto &&
-		     before->private_endpoint.address.family == family;
+		     before->private_endpoint.address.family == p->private_endpoint.address.family;
 	int r;
 
-	if (!before || strcmp(before->interface, p->interface)) {
+	if (!before || memcmp(before->interface, p->interface, sizeof(p->interface))) {
 		struct ph_plan_key key = {};
 
+		if (!interface_is_valid(p->interface))
+			return -EINVAL;
 		ph_plan_put_interface(key.octets, 0, p->interface);
 		r = keys_insert(&s->uplinks, &key);
 		if (r < 0)
 			return r;
 	}
 	for (size_t i = 0; i < p->n_peers; i++) {
-		struct ph_plan_key key = {};
-
-		/* A server of the other family cannot be spoken to from this endpoint. */
-		if (p->peers[i].address.family != family)
-			continue;
 		if (alike && i < before->n_peers &&
 		    ph_endpoint_equal(&before->peers[i], &p->peers[i]))
 			continue;
-		ph_plan_put_endpoint(key.octets, 0, p->proto, &p->peers[i]);
-		r = keys_insert(family == PH_IPV4 ? &s->peers4 : &s->peers6, &key);
+		r = collect_peer(s, p, &p->peers[i]);
 		if (r < 0)
 			return r;
 	}
@@ -214,21 +216,12 @@ static int compare_endpoints(const void *a, const void *b)
 	return (int)p->private_endpoint.port - (int)q->private_endpoint.port;
 }
 
-/* Sorts what is not in order already. */
-static void sort_entries(struct ph_plan_entry **list, size_t n,
-			 int (*compare)(const void *, const void *))
+/* Whether each is less than the next: in order, and no two the same. */
+static bool ascends(struct ph_plan_entry **list, size_t n,
+		    int (*compare)(const void *, const void *))
 {
 	for (size_t i = 1; i < n; i++)
-		if (compare(&list[i - 1], &list[i]) > 0) {
-			qsort(list, n, sizeof(*list), compare);
-			return;
-		}
-}
-
-static bool endpoints_are_distinct(const struct ph_plan_sorted *s)
-{
-	for (size_t i = 1; i < s->n_endpoints; i++)
-		if (!compare_endpoints(&s->by_endpoint[i - 1], &s->by_endpoint[i]))
+		if (compare(&list[i - 1], &list[i]) >= 0)
 			return false;
 	return true;
 }
@@ -285,9 +278,18 @@ static int sort_mappings(struct ph_plan_sorted *s, const struct ph_plan_mapping 
 			return r;
 		before = p;
 	}
-	sort_entries(s->by_name, s->n_names, compare_names);
-	sort_entries(s->by_endpoint, s->n_endpoints, compare_endpoints);
-	return names_are_valid(s) && endpoints_are_distinct(s) ? 0 : -EINVAL;
+	/* Mostly they come in order: the caller's. */
+	if (!ascends(s->by_name, s->n_names, compare_names)) {
+		qsort(s->by_name, s->n_names, sizeof(*s->by_name), compare_names);
+		if (!names_are_valid(s))
+			return -EINVAL;
+	}
+	if (!ascends(s->by_endpoint, s->n_endpoints, compare_endpoints)) {
+		qsort(s->by_endpoint, s->n_endpoints, sizeof(*s->by_endpoint), compare_endpoints);
+		if (!ascends(s->by_endpoint, s->n_endpoints, compare_endpoints))
+			return -EINVAL;
+	}
+	return 0;
 }
 
 int ph_plan_sort(const struct ph_plan_options *options, const struct ph_plan_mapping *mappings,

@@ -231,7 +231,7 @@ static void make_inbound_chain(struct maker *m, struct ph_plan_entry *entry)
 	entry->chain = put_text(m, p->retiring ? PH_CHAIN_RETIRING : PH_CHAIN_INBOUND, p->name);
 	if (p->retiring)
 		comment = put_text(m, p->name, PH_ABOUT_RETIRING);
-	chain = put_chain(m, entry->chain, p->retiring ? 3 : 2);
+	chain = put_chain(m, entry->chain, 2);
 	put_mark(m);
 	put_statement(m, PH_STMT_COUNTER)->counter = entry->name;
 	put_translation(m, p);
@@ -273,6 +273,7 @@ static void make_chains(struct maker *m)
 {
 	make_prerouting(m);
 	make_postrouting(m);
+	/* In the order of their names: in-NAME, then old-NAME. */
 	make_inbound_chains(m, false);
 	make_inbound_chains(m, true);
 }

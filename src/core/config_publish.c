@@ -310,12 +310,12 @@ bool ph_publish_key_repeats(const char *key)
 const char *ph_publish_name_refusal(const char *name)
 {
 	if (!isalpha((unsigned char)*name))
-		return "does not begin with a letter";
+		return "does not begin with a letter (a-z, A-Z)";
 	if (strlen(name) > PH_NAME_MAX)
-		return "has more than 32 characters";
+		return "is longer than 32 characters";
 	for (const char *c = name; *c; c++)
 		if (!isalnum((unsigned char)*c) && *c != '_' && *c != '-')
-			return "has something else than letters, digits, _ and -";
+			return "has a character other than letters (a-z, A-Z), digits, - and _";
 	return NULL;
 }
 

@@ -46,9 +46,9 @@ static const struct mistake {
 	{ M "[global]\n[global]\n", 5, "line 4 already" },
 	{ M "[mapping]\nbind = 2\ntarget = none\n", 4, "[mapping] needs a name" },
 	{ M "[mapping 8443]\nbind = 2\ntarget = none\n", 4, "\"8443\" does not begin" },
-	{ M "[mapping a b]\nbind = 2\ntarget = none\n", 4, "something else than letters" },
+	{ M "[mapping a b]\nbind = 2\ntarget = none\n", 4, "a character other than letters" },
 	{ M "[mapping a12345678901234567890123456789012]\nbind = 2\ntarget = none\n", 4,
-	  "more than 32" },
+	  "longer than 32" },
 	{ M "[mapping m]\nbind = 2\ntarget = none\n", 4, "line 1 already" },
 	{ M "[mapping x1234567890123456789012345678901234567890123456789012345678901234567890"
 	    "1234567890123456789012345678901234567890123456789012345678901234567890123]\n",
@@ -141,7 +141,7 @@ static const struct mistake {
 	{ M "allow = @list\n", 4, "not an absolute path" },
 	{ M "limit = 5\n", 4, "is not RATE/second" },
 	{ M "publish = p\n", 4, "no section [publish p]" },
-	{ M "publish = a b\n", 4, "something else than letters" },
+	{ M "publish = a b\n", 4, "a character other than letters" },
 	{ P "qbittorrent\nurl = http://h\n[mapping x]\nbind = 2\ntarget = none\npublish = p\n"
 	    "publish = p\n",
 	  11, "listed twice" },

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lab is built once; each test finds it as new, and must leave nothing behind."""
+import contextlib
+
 import pytest
 
 from pinlab import Lab, daemon
+from pinlab.witness import PUBLIC
 
 
 def pytest_configure(config):
@@ -23,3 +26,33 @@ def lab(_the_lab):
     yield _the_lab
     left = _the_lab.reset()
     assert not left, "the test left something behind:\n" + "\n".join(left)
+
+
+@pytest.fixture
+def web(lab):
+    """Starts pinhold with the mapping `web`, bind port 8443, public port 32451, to the host in the LAN.
+
+    It is up, and its holders are open, when that returns. witness: see pinlab/witness.py.
+    """
+    with contextlib.ExitStack() as stack:
+        def start(settings=None, witness=None, protocol="tcp", common=None, holders=None, more=None,
+                  **options):
+            lab.isp.full_cone(PUBLIC[1])
+            port = 443 if protocol == "tcp" else lab.nas.echo.port
+            sections = {"global": common or {},
+                        "web": {"protocol": protocol, "bind": 8443, "target": f"{lab.nas.address}:{port}",
+                                **(settings or {})}}
+            if witness:
+                sections["witness"] = witness.section
+            sections |= more or {}
+            p = stack.enter_context(lab.pinhold_file(sections, **options))
+            up = p.wait_hook("web")
+            assert up.event == "up" and up.endpoint == PUBLIC
+            if holders is None:
+                holders = 2 if protocol == "tcp" else 1
+            p.wait_state("web", lambda s: [h["state"] for h in s["holders"]].count("open") >= holders)
+            if witness:
+                witness.seen(p)
+            return p
+
+        yield start

@@ -14,20 +14,20 @@ SANDBOX = os.path.join(os.path.dirname(__file__), "sandbox")
 BIND = ("100.64.0.2", 8443)
 
 
-def open_from_bind_port(lab, server, kind, port):
+def open_from_bind_port(lab, server, kind, port, bind_port=BIND[1]):
     s = lab.gw.ns.socket(socket.AF_INET, kind)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    s.bind(BIND)
+    s.bind((BIND[0], bind_port))
     s.settimeout(5)
     s.connect((server.address, port))
     return s
 
 
-def reflexive_port(lab, server, kind):
+def reflexive_port(lab, server, kind, bind_port=BIND[1]):
     """Asks the lab's coturn over a flow from the bind port."""
     transaction = os.urandom(12)
-    with open_from_bind_port(lab, server, kind, 3478) as s:
+    with open_from_bind_port(lab, server, kind, 3478, bind_port) as s:
         s.send(scripted.message(0x0001, transaction))
         answer = s.recv(2048)
     value = answer[answer.index(b"\0\x20\0\x08") + 4:]
@@ -160,3 +160,87 @@ def test_sandbox_takes_everything_with_it(number):
     launcher.wait(5)
     assert os.read(r, 10) == b""
     os.close(r)
+
+
+def test_remap_leaves_other_mappings_alone(lab):
+    """Only the flows of the mapping that moves are forgotten, also where a forgotten flow's packets vanish."""
+    lab.isp.full_cone(public_port=32451)
+    lab.isp.full_cone(public_port=33333, bind_port=9000)
+    with open_from_bind_port(lab, lab.internet.real[0], socket.SOCK_STREAM, 80, 9000) as s:
+        request = b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
+        for how in ("rst", "drop", "keep"):
+            s.send(request)
+            assert s.recv(1000).startswith(b"HTTP/1.1 200")
+            lab.isp.remap(public_port=40000, how=how)
+            s.send(request)
+            assert s.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_symmetric_for_one_bind_port(lab):
+    lab.isp.full_cone(public_port=32451)
+    lab.isp.full_cone(public_port=33333, bind_port=9000)
+    lab.isp.symmetric(8443)
+    servers = lab.internet.real
+    assert len({reflexive_port(lab, s, socket.SOCK_DGRAM) for s in servers}) > 1
+    assert {reflexive_port(lab, s, socket.SOCK_DGRAM, 9000) for s in servers} == {33333}
+
+
+def test_address_dependent_filtering(lab, dnat):
+    lab.isp.full_cone(public_port=32451)
+    lab.isp.filtering("address")
+    assert lab.client.refused(("203.0.113.7", 32451)) == "timeout"
+    with lab.gw.ns.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(BIND)
+        s.sendto(b"hello", (lab.client.address, 9))
+        assert lab.client.udp(("203.0.113.7", 32451))[0] == "nas"
+
+
+def test_second_uplink(lab):
+    lab.gw.nft('table ip hand {\nchain prerouting {\ntype nat hook prerouting priority -105\n'
+               'iifname "wan2" tcp dport 9000 dnat to 192.168.10.50:443\n}\n}')
+    lab.gw.both_uplinks()
+    lab.isp2.full_cone(public_port=32452, bind_port=9000)
+    page = lab.client.get(("203.0.113.207", 32452))
+    assert page.body == "nas" and lab.nas.saw(page) == lab.client.address
+    lab.gw.nft("delete table ip hand")
+    assert "dev wan " in lab.gw.run("ip route get 192.0.2.11")
+    lab.gw.default_route("wan2")
+    assert "dev wan2 " in lab.gw.run("ip route get 192.0.2.11")
+
+
+def test_interface_made_anew(lab, dnat):
+    lab.isp.full_cone(public_port=32451)
+    before = lab.gw.index()
+    lab.gw.delete_wan()
+    assert not lab.gw.has_wan()
+    lab.gw.create_wan()
+    assert lab.gw.index() != before
+    assert lab.client.get(("203.0.113.7", 32451)).body == "nas"
+
+
+def test_servers_are_killed_and_come_back(lab):
+    first, second = lab.internet.real[:2]
+    first.kill()
+    for port in (3478, 80):
+        with pytest.raises(ConnectionRefusedError):
+            open_from_bind_port(lab, first, socket.SOCK_STREAM, port)
+        open_from_bind_port(lab, second, socket.SOCK_STREAM, port).close()
+    first.restart()
+    reflexive_port(lab, first, socket.SOCK_STREAM)
+    open_from_bind_port(lab, first, socket.SOCK_STREAM, 80).close()
+
+
+def test_visitor_notices_gaps(lab):
+    lab.isp.full_cone(public_port=32451)
+    rule = ('table ip hand {\nchain prerouting {\ntype nat hook prerouting priority -105\n'
+            'iifname "wan" tcp dport 8443 dnat to 192.168.10.50:443\n}\n}')
+    lab.gw.nft(rule)
+    with lab.client.visiting(("203.0.113.7", 32451), "nas") as visitor:
+        visitor.wait_visits(3)
+        assert not visitor.failures
+        lab.gw.nft("delete table ip hand")
+        visitor.wait_failure()
+        lab.gw.nft(rule)
+        visitor.wait_visits(3)
+    lab.gw.nft("delete table ip hand")
+    assert len(visitor.gaps) == 1 and 0 < visitor.gaps[0] < 2, visitor

@@ -4,6 +4,8 @@ import itertools
 import os
 import socket
 import ssl
+import threading
+import time
 
 from . import servers
 
@@ -87,6 +89,73 @@ class Connection:
         return int(lines[0].split()[1]), int(fields["content-length"]), rest
 
 
+class Visitor:
+    """Fetches a page again and again, each time by a new connection, until the end of the `with` block.
+
+    `gaps` are the times without a page, in seconds: from the last success before a failure to the next one.
+    """
+
+    PACE = 0.02  # seconds between two visits
+
+    def __init__(self, client, endpoint, body):
+        self._client, self._endpoint, self._body = client, endpoint, body
+        self._condition = threading.Condition()
+        self._stopped = False
+        self.visits = 0
+        self.gaps = []
+        self.failures = []
+        self._last = time.monotonic()
+        self._failed = False
+        self._thread = threading.Thread(target=self._go, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        self.wait_visits(3)
+        return self
+
+    def __exit__(self, *_):
+        with self._condition:
+            self._stopped = True
+            self._condition.notify_all()
+        self._thread.join()
+        if self._failed:
+            self.gaps.append(time.monotonic() - self._last)
+
+    def wait_visits(self, more, timeout=20):
+        """Until so many further visits have succeeded."""
+        with self._condition:
+            wanted = self.visits + more
+            assert self._condition.wait_for(lambda: self.visits >= wanted, timeout), self
+
+    def wait_failure(self, timeout=20):
+        with self._condition:
+            assert self._condition.wait_for(lambda: self._failed, timeout), self
+
+    def __repr__(self):
+        return f"<{self.visits} visits, gaps {self.gaps}, failures {self.failures[-5:]}>"
+
+    def _go(self):
+        while not self._stopped:
+            try:
+                page = self._client.get(self._endpoint, timeout=0.5)
+                why = None if page.body == self._body else repr(page)
+            except (OSError, AssertionError) as e:
+                why = repr(e)
+            now = time.monotonic()
+            with self._condition:
+                if why:
+                    self.failures.append((round(now - self._last, 3), why))
+                    self._failed = True
+                else:
+                    if self._failed:
+                        self.gaps.append(now - self._last)
+                    self._failed = False
+                    self._last = now
+                    self.visits += 1
+                self._condition.notify_all()
+                self._condition.wait_for(lambda: self._stopped, self.PACE)
+
+
 class Client:
     def __init__(self, ns, address, address6):
         self.ns, self.address, self.address6 = ns, address, address6
@@ -98,6 +167,10 @@ class Client:
     def get(self, endpoint, path="/", timeout=5):
         with self.connect(endpoint, timeout) as c:
             return c.get(path)
+
+    def visiting(self, endpoint, body):
+        """For a `with` block in which the page ought to be there all the time."""
+        return Visitor(self, endpoint, body)
 
     def refused(self, endpoint, timeout=1):
         """Says how a TCP connection fails: "refused", "timeout", ...; None if it succeeds."""

@@ -109,8 +109,6 @@ class Pinhold:
         prefix: a command that runs pinhold (setpriv ...). inspect: complain at the end if it crashed,
         leaked or left its table.
         """
-        self._lab = lab
-        self._inspect = inspect
         self.hooks = HookReceiver(then) if hook else None
         command = [*prefix, program(), *map(str, arguments)]
         for option in ("-s", "-h"):
@@ -119,6 +117,11 @@ class Pinhold:
                     command += [option, s.address6 if "-6" in arguments else s.address]
         if hook:
             command += ["-e", self.hooks.path]
+        self._start(lab, command, ns, env, inspect)
+
+    def _start(self, lab, command, ns=None, env=None, inspect=True):
+        self._lab = lab
+        self._inspect = inspect
         self.command = command
         self._condition = threading.Condition()
         self.lines = []
@@ -215,8 +218,11 @@ class Pinhold:
     def story(self):
         with self._condition:
             said = "\n".join("    " + line for line in self.lines[-80:])
-        hooks = "".join(f"\n    {c.event} {c.argv}" for c in (self.hooks.calls if self.hooks else ()))
+        hooks = "".join(f"\n    {c.event} {c.argv}" for c in self._hook_calls())
         return f"$ {' '.join(self.command)}\n{said}\nhook calls:{hooks or ' none'}"
+
+    def _hook_calls(self):
+        return self.hooks.calls if self.hooks else ()
 
     def bury(self):
         """Ends it whatever state it is in; what is to be complained of."""

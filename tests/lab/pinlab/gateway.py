@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The gateway: pinhold runs here, beside the firewall and the masquerading that any gateway has."""
 import re
+import socket
 import subprocess
 import threading
 
 WAN, WAN6 = "100.64.0.2", "2001:db8:64::2"
+WAN2, WAN2_6 = "100.65.0.2", "2001:db8:65::2"
+ROUTERS = {"wan": ("100.64.0.1", "2001:db8:64::1"), "wan2": ("100.65.0.1", "2001:db8:65::1")}
 LAN, LAN6 = "192.168.10.1", "2001:db8:10::1"
 
 FIREWALL = """
@@ -15,7 +18,7 @@ FIREWALL = """
             ct state established,related accept
             meta l4proto { icmp, icmpv6 } accept
             ct mark & 0x08000000 == 0x08000000 counter accept
-            iifname != "wan" accept
+            iifname != { "wan", "wan2" } accept
             meta l4proto tcp reject with tcp reset
             reject
         }
@@ -23,32 +26,58 @@ FIREWALL = """
             type filter hook forward priority filter; policy drop;
             ct state established,related accept
             ct mark & 0x08000000 == 0x08000000 counter accept
-            iifname != "wan" accept
+            iifname != { "wan", "wan2" } accept
             reject
+        }
+    }
+    """
+
+# Connections that came in by wan2 are answered by wan2, as any multi-WAN package does it: a bit of the
+# conntrack mark that is not pinhold's, a rule and a table.
+REPLIES = """
+    table inet replies {
+        chain prerouting {
+            type filter hook prerouting priority mangle;
+            iifname "wan2" ct state new ct mark set ct mark | 0x00001000
+            iifname != "wan2" ct mark & 0x00001000 != 0 meta mark set 0x00001000
+        }
+        chain output {
+            type route hook output priority mangle;
+            ct mark & 0x00001000 != 0 meta mark set 0x00001000
         }
     }
     """
 
 
 class Gateway:
-    """With the interfaces `wan` and `lan`."""
+    """With the interfaces `wan` and `lan`, and a second uplink `wan2`, which has an address but no route."""
 
     address = LAN
     address6 = LAN6
     wan = WAN
     wan6 = WAN6
+    wan2 = WAN2
 
-    def __init__(self, ns):
+    def __init__(self, ns, isp):
         self.ns = ns
+        self._isp = isp  # the namespace at the other end of `wan`
+        self._multi = False
         self.run, self.ip, self.nft = ns.run, ns.ip, ns.nft
         self.flush_conntrack = ns.flush_conntrack
 
     def reset(self):
         self.firewall("open")
         self.masquerade("plain")
+        if not self.has_wan():
+            self.create_wan()
+        self._single_uplink()
         self.ns.ip("addr flush dev wan scope global", f"addr add {WAN}/24 dev wan",
                    f"addr add {WAN6}/64 dev wan nodad", "link set wan up",
-                   "route replace default via 100.64.0.1", "route replace default via 2001:db8:64::1")
+                   "addr flush dev wan2 scope global", f"addr add {WAN2}/24 dev wan2",
+                   f"addr add {WAN2_6}/64 dev wan2 nodad", "link set wan2 up")
+        self.run("ip -4 route flush exact default")
+        self.run("ip -6 route flush exact default")
+        self.default_route("wan")
         self.ns.kill_sockets()
         self.flush_conntrack()
 
@@ -63,13 +92,61 @@ class Gateway:
         if kind is not None:
             how = {"plain": "masquerade", "fully-random": "masquerade fully-random"}[kind]
             text += ("table ip gateway { chain postrouting { type nat hook postrouting priority srcnat\n"
-                     f'oifname "wan" {how}\n}}\n}}\n')
+                     f'oifname {{ "wan", "wan2" }} {how}\n}}\n}}\n')
         self.nft(text)
 
     def change_wan_address(self, address, old=WAN):
         """What a DHCP client does with a new lease."""
         self.ns.ip(f"addr del {old}/24 dev wan", f"addr add {address}/24 dev wan",
                    "route replace default via 100.64.0.1")
+
+    def default_route(self, interface, metric=0):
+        """Traffic for the world leaves by wan or wan2; with metric 0 nothing else is preferred to it."""
+        router, router6 = ROUTERS[interface]
+        self.ns.ip(f"route replace default via {router} dev {interface} metric {metric}",
+                   f"route replace default via {router6} dev {interface} metric {metric or 1024}")
+
+    def both_uplinks(self):
+        """wan2 is usable beside wan, which remains the default; replies leave as their connection came."""
+        self._multi = True
+        self.default_route("wan2", metric=2000)
+        self.nft(REPLIES)
+        self.ns.ip("route add default via 100.65.0.1 dev wan2 table 2",
+                   "rule add fwmark 0x1000/0x1000 table 2")
+
+    def _single_uplink(self):
+        if self._multi:
+            self._multi = False
+            self.nft("delete table inet replies")
+            self.ns.ip("rule del fwmark 0x1000/0x1000", "route flush table 2")
+
+    # `wan` comes and goes like a PPP interface: its end, its index, and all that hangs on it.
+
+    def has_wan(self):
+        return self.ns.run(["ip", "link", "show", "dev", "wan"], check=False).returncode == 0
+
+    def index(self, interface="wan"):
+        with self.ns.entered():
+            return socket.if_nametoindex(interface)
+
+    def delete_wan(self):
+        self._isp.ip("link del subscriber")
+
+    def create_wan(self, address=WAN):
+        """Up, with its addresses and the default route, in this order; the ISP's end is made with it."""
+        self._isp.ip("link add subscriber type veth peer name wan netns gw",
+                     "addr add 100.64.0.1/24 dev subscriber",
+                     "addr add 2001:db8:64::1/64 dev subscriber nodad",
+                     "link set subscriber up", f"route add 2001:db8:10::/64 via {WAN6}")
+        self.ns.ip("link set wan up", f"addr add {address}/24 dev wan", f"addr add {WAN6}/64 dev wan nodad")
+        self.default_route("wan")
+
+    def flood_rtnetlink(self, count):
+        """So many changes of links and addresses that have nothing to do with anybody."""
+        self.ns.ip("link add flood type veth peer name flood-peer",
+                   *(f"addr {verb} 10.99.{n >> 8 & 255}.{n & 255}/32 dev flood"
+                     for n in range(count // 2) for verb in ("add", "del")),
+                   "link del flood")
 
     def table(self):
         """The text of pinhold's table as nft lists it; empty if there is none."""
@@ -80,6 +157,24 @@ class Gateway:
         """How many connections from outside pinhold's named counter has seen."""
         text = self.run(["nft", "list", "counter", "inet", "pinhold", name])
         return int(re.search(r"packets (\d+)", text).group(1))
+
+    def handles(self):
+        """What the kernel calls the chains and rules of pinhold's table: {"in-web": "17", "in-web rule": ...}.
+
+        A chain or rule that was replaced, be it by its like, has another handle.
+        """
+        text = self.run(["nft", "-a", "list", "table", "inet", "pinhold"])
+        found, chain = {}, None
+        for line in text.splitlines():
+            head = re.match(r"\tchain (\S+) \{ # handle (\d+)", line)
+            if head:
+                chain = head[1]
+                found[chain] = head[2]
+            elif line == "\t}":
+                chain = None
+            elif chain and "# handle" in line:
+                found.setdefault(f"{chain} rules", []).append(line.rsplit(" ", 1)[1])
+        return found
 
     def monitor(self):
         return Monitor(self.ns)

@@ -2,22 +2,23 @@
 """The whole lab: who is connected to whom.
 
     client 198.51.100.20 --- inet --- isp 203.0.113.7 (NAT) 100.64.0.1 --- wan gw lan --- bridge --- nas
-                              |                                                                 `-- pc
+                              | `--- isp2 203.0.113.207 (NAT) 100.65.0.1 --- wan2                `-- pc
                               servers 192.0.2.11 ...
 
 IPv6 goes the same way and is routed, not translated: 2001:db8:51::/64 is the client's, 2001:db8:2::/64 the
-servers', 2001:db8:64::/64 lies between ISP and gateway, and 2001:db8:10::/64 is the LAN.
+servers', 2001:db8:64::/64 (and 65) lies between ISP and gateway, and 2001:db8:10::/64 is the LAN.
 """
 import os
 
-from . import client, daemon, gateway, nat, net, relay, servers
+from . import client, daemon, fromfile, gateway, nat, net, relay, servers
 
-NAMES = ("inet", "client", "servers", "isp", "gw", "lan", "nas", "pc")
+NAMES = ("inet", "client", "servers", "isp", "isp2", "gw", "lan", "nas", "pc")
 
 CLIENT, CLIENT6 = "198.51.100.20", "2001:db8:51::20"
 NAS, NAS6 = "192.168.10.50", "2001:db8:10::50"
 PC, PC6 = "192.168.10.60", "2001:db8:10::60"
-PUBLIC = "203.0.113.7"
+PUBLIC, PUBLIC2 = "203.0.113.7", "203.0.113.207"
+ROUTER, ROUTER2 = "203.0.113.1", "203.0.113.129"
 
 
 def _links(ns):
@@ -26,18 +27,27 @@ def _links(ns):
         "link add client type veth peer name eth0 netns client",
         "link add servers type veth peer name eth0 netns servers",
         "link add isp type veth peer name internet netns isp",
+        "link add isp2 type veth peer name internet netns isp2",
         "addr add 198.51.100.1/24 dev client", "addr add 2001:db8:51::1/64 dev client nodad",
         "addr add 192.0.2.1/24 dev servers", "addr add 2001:db8:2::1/64 dev servers nodad",
-        "addr add 203.0.113.1/24 dev isp", "addr add 2001:db8:f::1/64 dev isp nodad",
-        "link set client up", "link set servers up", "link set isp up")
+        f"addr add {ROUTER}/25 dev isp", "addr add 2001:db8:f::1/64 dev isp nodad",
+        f"addr add {ROUTER2}/25 dev isp2", "addr add 2001:db8:e::1/64 dev isp2 nodad",
+        *(f"link set {name} up" for name in ("client", "servers", "isp", "isp2")))
     isp.ip(
-        f"addr add {PUBLIC}/24 dev internet", "addr add 2001:db8:f::2/64 dev internet nodad",
+        f"addr add {PUBLIC}/25 dev internet", "addr add 2001:db8:f::2/64 dev internet nodad",
         "link add subscriber type veth peer name wan netns gw",
         "addr add 100.64.0.1/24 dev subscriber", "addr add 2001:db8:64::1/64 dev subscriber nodad",
         "link set internet up", "link set subscriber up",
-        "route add default via 203.0.113.1", "route add default via 2001:db8:f::1",
+        f"route add default via {ROUTER}", "route add default via 2001:db8:f::1",
         f"route add 2001:db8:10::/64 via {gateway.WAN6}")
+    ns["isp2"].ip(
+        f"addr add {PUBLIC2}/25 dev internet", "addr add 2001:db8:e::2/64 dev internet nodad",
+        "link add subscriber type veth peer name wan2 netns gw",
+        "addr add 100.65.0.1/24 dev subscriber", "addr add 2001:db8:65::1/64 dev subscriber nodad",
+        "link set internet up", "link set subscriber up",
+        f"route add default via {ROUTER2}", "route add default via 2001:db8:e::1")
     inet.ip("route add 2001:db8:64::/64 via 2001:db8:f::2",
+            "route add 2001:db8:65::/64 via 2001:db8:e::2",
             "route add 2001:db8:10::/64 via 2001:db8:f::2")
     # A bridge of its own joins the LAN, as a switch does.
     lan.ip("link add br0 type bridge", "link set br0 up",
@@ -45,7 +55,7 @@ def _links(ns):
              for n, p in (("gw", "lan"), ("nas", "eth0"), ("pc", "eth0"))),
            *(f"link set {n} up master br0" for n in ("gw", "nas", "pc")))
     gw.ip(f"addr add {gateway.LAN}/24 dev lan", f"addr add {gateway.LAN6}/64 dev lan nodad",
-          "link set lan up", "link set wan up")
+          "link set lan up", "link set wan up", "link set wan2 up")
     for name, interface_addresses, router, router6 in (
             ("client", (f"{CLIENT}/24", f"{CLIENT6}/64"), "198.51.100.1", "2001:db8:51::1"),
             ("nas", (f"{NAS}/24", f"{NAS6}/64"), gateway.LAN, gateway.LAN6),
@@ -53,8 +63,7 @@ def _links(ns):
             ("servers", ("192.0.2.10/24", "2001:db8:2::10/64"), "192.0.2.1", "2001:db8:2::1")):
         more = []
         if name == "servers":
-            for n in (*servers.Internet.REAL, *servers.Internet.SCRIPTED, 53):
-                more += [f"{n}"]
+            more = [*servers.Internet.REAL, *servers.Internet.SCRIPTED, *servers.Internet.MORE, 53]
         ns[name].ip(
             *(f"addr add {a} dev eth0{' nodad' if ':' in a else ''}" for a in interface_addresses),
             *(f"addr add 192.0.2.{n}/24 dev eth0" for n in more),
@@ -63,18 +72,19 @@ def _links(ns):
 
 
 class Lab:
-    """Everything by name: lab.client, lab.pc, lab.isp, lab.gw, lab.nas, lab.internet."""
+    """Everything by name: lab.client, lab.pc, lab.isp, lab.isp2, lab.gw, lab.nas, lab.internet."""
 
     def __init__(self):
         if not os.environ.get("PINHOLD_SANDBOX") or os.path.exists("/run/netns/gw"):
             raise RuntimeError("the lab runs only in its sandbox: tests/lab/sandbox COMMAND")
         self.ns = dict(zip(NAMES, net.add_namespaces(NAMES)))
         _links(self.ns)
-        for name in ("inet", "isp", "gw"):
+        for name in ("inet", "isp", "isp2", "gw"):
             net.forward(self.ns[name])
         servers.make_certificate()
-        self.isp = nat.Isp(self.ns["isp"], subscriber=gateway.WAN, public=PUBLIC)
-        self.gw = gateway.Gateway(self.ns["gw"])
+        self.isp = nat.Isp(self.ns["isp"], gateway.WAN, PUBLIC, ROUTER)
+        self.isp2 = nat.Isp(self.ns["isp2"], gateway.WAN2, PUBLIC2, ROUTER2)
+        self.gw = gateway.Gateway(self.ns["gw"], self.ns["isp"])
         self.client = client.Client(self.ns["client"], CLIENT, CLIENT6)
         self.pc = client.Client(self.ns["pc"], PC, PC6)
         self.internet = servers.Internet(self.ns["servers"])
@@ -94,6 +104,19 @@ class Lab:
         p = daemon.Pinhold(self, arguments, **options)
         self._daemons.append(p)
         return p
+
+    def pinhold_file(self, sections, **options):
+        """Starts `pinhold run -c FILE` on the gateway; see fromfile.PinholdFile."""
+        p = fromfile.PinholdFile(self, sections, **options)
+        self._daemons.append(p)
+        return p
+
+    def stun_names(self):
+        """Sixteen endpoints at eight addresses, so that there is a fresh one every few seconds."""
+        return [s.name for s in self.internet.all] + [f"{s.name}:3479" for s in self.internet.all]
+
+    def keepalive_names(self):
+        return [s.name for s in self.internet.real]
 
     def hosts(self, names):
         servers.hosts(names)
@@ -132,6 +155,8 @@ class Lab:
         if self.gw.table():
             left.append("the table `inet pinhold` is still there")
         for pid, name in sorted((processes() - self._born)):
+            if self._is_server(pid):
+                continue  # killed by a test and started again
             if net.wait_exit(pid, 5):
                 continue  # a hook of a killed pinhold, on its way out
             net.kill(pid)
@@ -142,6 +167,7 @@ class Lab:
         self.delay(0)
         self.internet.reset()
         self.isp.reset()
+        self.isp2.reset()
         self.gw.firewall("open")
         self.gw.reset()
         self.nas.reset()
@@ -149,6 +175,12 @@ class Lab:
         for name in ("nas", "servers", "client", "pc"):
             self.ns[name].kill_sockets()
         return left
+
+    def _is_server(self, pid):
+        try:
+            return os.getpgid(pid) in self.internet.groups()
+        except ProcessLookupError:
+            return False
 
 
 def processes():

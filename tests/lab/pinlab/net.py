@@ -38,7 +38,7 @@ def run(command, stdin=None, check=True, timeout=20, env=None):
                           errors="backslashreplace")
     if check and done.returncode != 0:
         raise CommandFailed(f"{' '.join(command)}: exit status {done.returncode}\n"
-                            f"{done.stdout}{done.stderr}{stdin or ''}")
+                            f"{done.stdout[-4000:]}{done.stderr[-4000:]}{(stdin or '')[:4000]}")
     return done.stdout if check else done
 
 

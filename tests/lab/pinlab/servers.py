@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -41,19 +42,45 @@ class AccessLog:
             assert self._condition.wait_for(find, timeout), f"no such request in {self.entries[-5:]}"
             return find()
 
+    def wait_connections(self, count, timeout=5):
+        """Until so many different connections have brought a request."""
+        def connections():
+            return {(e["server"], e["connection"]) for e in self.entries}
+
+        with self._condition:
+            assert self._condition.wait_for(lambda: len(connections()) >= count, timeout), \
+                f"{len(connections())} connections, not {count}"
+
     def clear(self):
         with self._condition:
             self.entries = []
 
 
-class Nginx:
+class Process:
+    """A server's process, which can be killed for real and started again; `group` is its process group."""
+
+    group = None
+
+    def start(self):
+        """Returns when it listens."""
+        raise NotImplementedError
+
+    def kill(self):
+        """Its kernel answers RST and port unreachable from now on."""
+        if self.group:
+            os.killpg(self.group, signal.SIGKILL)
+            assert net.wait_exit(self.group, 5)
+            self.group = None
+
+
+class Nginx(Process):
     """One nginx in a namespace. `servers` are server blocks; the log speaks as AccessLog reads it."""
 
-    def __init__(self, ns, servers, name=None):
+    def __init__(self, ns, servers, name=None, log=None):
         name = name or ns.name
-        self.log = AccessLog(name)
+        self.log = log or AccessLog(name)
         self._ns = ns
-        root = f"{DIRECTORY}/nginx-{name}"
+        self._root = root = f"{DIRECTORY}/nginx-{name}"
         os.makedirs(root)
         self.config = f"{root}/nginx.conf"
         with open(self.config, "w", encoding="ascii") as f:
@@ -81,8 +108,13 @@ class Nginx:
                     {servers}
                 }}
                 """)
-        # It returns when its sockets listen.
-        ns.run(["nginx", "-q", "-c", self.config, "-e", f"{root}/error.log"])
+        self.start()
+
+    def start(self):
+        # It returns when its sockets listen; the daemon has a session, and so a group, of its own.
+        self._ns.run(["nginx", "-q", "-c", self.config, "-e", f"{self._root}/error.log"])
+        with open(f"{self._root}/pid", encoding="ascii") as f:
+            self.group = int(f.read())
 
     def reload(self):
         self._ns.run(["nginx", "-q", "-c", self.config, "-s", "reload"])
@@ -142,12 +174,61 @@ class EchoService:
                 s.sendto(f"{self._name} {peer[0]} {peer[1]} ".encode() + data, peer)
 
 
+class Coturn(Process):
+    """STUN over TCP and UDP at the addresses of some servers."""
+
+    def __init__(self, ns, name, servers):
+        self._ns, self._name = ns, name
+        self._addresses = [a for s in servers for a in (s.address, s.address6)]
+        self._process = None
+        self.start()
+
+    def start(self):
+        # -v makes it say when it listens; one relay address with few ports, because it walks through all of
+        # them at its start, though it will never relay here.
+        listening = [word for a in self._addresses for word in ("-L", a)]
+        process = self._ns.spawn(
+            ["turnserver", "-n", "-v", "--stun-only", "--no-tls", "--no-dtls", "--no-cli", "--simple-log",
+             "--log-file", "stdout", "--pidfile", f"{DIRECTORY}/coturn-{self._name}.pid", "-m", "1",
+             "--realm", "lab", "--userdb", f"{DIRECTORY}/turndb-{self._name}", "-E", "192.0.2.10",
+             "--min-port", "50000", "--max-port", "50009", *listening],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True)
+        said, opened = [], 0
+        for line in process.stdout:
+            said.append(line)
+            opened += "listener opened on" in line and line.rstrip().endswith(":3478")
+            if opened == 2 * len(self._addresses):  # TCP and UDP
+                break
+        else:
+            raise net.CommandFailed("coturn did not start:\n" + "".join(said))
+        threading.Thread(target=self._drain, args=(process,), daemon=True).start()
+        self._process, self.group = process, process.pid
+
+    @staticmethod
+    def _drain(process):
+        for _ in process.stdout:
+            pass
+        process.stdout.close()
+
+    def kill(self):
+        super().kill()
+        self._process.wait()
+
+
 class Server:
-    """One address of the Internet's servers: coturn on 3478, nginx on 80; `scripted` ones have neither."""
+    """One address of the Internet's servers: coturn on 3478, nginx on 80; `scripted` ones have neither.
+
+    nginx listens on more ports, with other habits: see Internet.HTTP_HABITS.
+    """
+
+    stun = http = None  # its processes
 
     def __init__(self, internet, number):
         self._internet = internet
         self.ns = internet.ns
+        self.number = number
+        self.name = f"s{number}.lab"
         self.address = f"192.0.2.{number}"
         self.address6 = f"2001:db8:2::{number}"
 
@@ -163,31 +244,50 @@ class Server:
         self._internet.outages.pop((self.address, what), None)
         self._internet.apply_outages()
 
+    def kill(self, what="all"):
+        """Kills the processes (stun, http or all) that serve this address."""
+        for process in self._processes(what):
+            process.kill()
+
+    def restart(self, what="all"):
+        for process in self._processes(what):
+            if not process.group:
+                process.start()
+
+    def _processes(self, what):
+        return {"stun": [self.stun], "http": [self.http], "all": [self.stun, self.http]}[what]
+
 
 class Internet:
-    """The servers' namespace."""
+    """The servers' namespace.
+
+    The `real` ones have processes of their own, so that each can be killed; those in `more` share one coturn
+    and one nginx. `all` are the two together: enough for a fresh STUN server every few seconds.
+    """
 
     REAL = (11, 12, 13, 14)
     SCRIPTED = (15, 16, 17, 18)
+    MORE = (19, 20, 21, 22)
     DNS = "192.0.2.53"
+
+    # port: how nginx treats a connection there. By default as if nothing were ever enough: a holder asks
+    # each half minute at most, tests ask far more often.
+    HTTP_HABITS = {
+        80: "keepalive_requests 100000; keepalive_timeout 300s;",
+        8002: "keepalive_requests 2; keepalive_timeout 300s;",     # closes after each second request
+        8003: "keepalive_requests 100000; keepalive_timeout 2s;",  # closes what has been idle for 2 s
+    }
 
     def __init__(self, ns):
         self.ns = ns
-        self.real = [Server(self, n) for n in self.REAL]
-        self.scripted = [Server(self, n) for n in self.SCRIPTED]
+        self.real, self.scripted, self.more = (
+            [Server(self, n) for n in numbers] for numbers in (self.REAL, self.SCRIPTED, self.MORE))
+        self.all = self.real + self.more
         self.outages = {}
-        self._coturn = self._start_coturn()
-        listens = "".join(f"listen {s.address}:80; listen [{s.address6}]:80;\n" for s in self.real)
-        # Limits of its own: a holder asks each half minute at most, tests ask far more often.
-        self.nginx = Nginx(ns, f"""
-            server {{
-                {listens}
-                keepalive_requests 100000;
-                keepalive_timeout 300s;
-                location / {{ return 200 "keep-alive"; }}
-            }}
-            """)
-        self.http_log = self.nginx.log
+        self.http_log = AccessLog("servers")
+        self._processes = []
+        for servers in (*([s] for s in self.real), self.more):
+            self._start(servers)
         # Public STUN servers listen on many a port.
         ns.nft("""
             table inet ports {
@@ -198,34 +298,30 @@ class Internet:
                 }
             }
             """)
-        self.dns = NameServer(ns, self.DNS)
+        self.dns = NameServer(ns, self.DNS, {s.name: [s.address, s.address6]
+                                             for s in self.all + self.scripted})
         with open(f"{DIRECTORY}/resolv.conf", "w", encoding="ascii") as f:
             f.write(f"nameserver {self.DNS}\noptions timeout:1 attempts:1\n")
 
-    def _start_coturn(self):
-        listening = []
-        for s in self.real:
-            listening += ["-L", s.address, "-L", s.address6]
-        # -v makes it say when it listens; one relay address with few ports, because it walks through all of
-        # them at its start, though it will never relay here.
-        process = self.ns.spawn(
-            ["turnserver", "-n", "-v", "--stun-only", "--no-tls", "--no-dtls", "--no-cli", "--simple-log",
-             "--log-file", "stdout", "--pidfile", f"{DIRECTORY}/coturn.pid", "-m", "1", "--realm", "lab",
-             "--userdb", f"{DIRECTORY}/turndb", "-E", "192.0.2.10", "--min-port", "50000",
-             "--max-port", "50009", *listening],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        said, opened = [], 0
-        for line in process.stdout:
-            said.append(line)
-            opened += "listener opened on" in line and line.rstrip().endswith(":3478")
-            if opened == 4 * len(self.real):  # TCP and UDP, IPv4 and IPv6
-                break
-        else:
-            raise net.CommandFailed("coturn did not start:\n" + "".join(said))
-        threading.Thread(target=lambda: [None for _ in process.stdout], daemon=True).start()
-        return process
+    def _start(self, servers):
+        name = f"servers-{servers[0].number}"
+        blocks = ""
+        for port, habits in self.HTTP_HABITS.items():
+            listens = "".join(f"listen {s.address}:{port}; listen [{s.address6}]:{port};\n" for s in servers)
+            blocks += f'server {{\n{listens}{habits}\nlocation / {{ return 200 "keep-alive"; }}\n}}\n'
+        stun, http = Coturn(self.ns, name, servers), Nginx(self.ns, blocks, name, self.http_log)
+        self._processes += [stun, http]
+        for s in servers:
+            s.stun, s.http = stun, http
+
+    def groups(self):
+        """The process groups of all servers that run."""
+        return {p.group for p in self._processes if p.group}
 
     def reset(self):
+        for process in self._processes:
+            if not process.group:
+                process.start()
         self.outages = {}
         self.apply_outages()
         self.http_log.clear()
@@ -263,7 +359,9 @@ def hosts(names):
 class NameServer:
     """DNS over UDP (RFC 1035): A and AAAA of the names it was given, NXDOMAIN for others, or silence."""
 
-    def __init__(self, ns, address):
+    def __init__(self, ns, address, zone):
+        """zone: what it always knows; `names` come and go with a test."""
+        self._zone = zone
         self.reset()
         self._socket = ns.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((address, 53))
@@ -300,9 +398,11 @@ class NameServer:
         return ".".join(labels).lower(), kind, at + 5
 
     def _answer(self, query, name, kind, end):
-        if name not in self.names and self.everything:
+        known = self._zone | self.names
+        if name not in known and self.everything:
             self.names[name] = [self.everything[len(self.names) % len(self.everything)]]
-        addresses = self.names.get(name)
+            known = self.names
+        addresses = known.get(name)
         family = {1: socket.AF_INET, 28: socket.AF_INET6}.get(kind)
         records = [a for a in addresses or [] if family == (socket.AF_INET6 if ":" in a else socket.AF_INET)]
         code = 0 if addresses is not None else 3

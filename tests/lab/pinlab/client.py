@@ -98,7 +98,8 @@ class Visitor:
     PACE = 0.02  # seconds between two visits
 
     def __init__(self, client, endpoint, body):
-        self._client, self._endpoint, self._body = client, endpoint, body
+        self._client, self._body = client, body
+        self.endpoint = endpoint  # may be changed on the way
         self._condition = threading.Condition()
         self._stopped = False
         self.visits = 0
@@ -137,7 +138,7 @@ class Visitor:
     def _go(self):
         while not self._stopped:
             try:
-                page = self._client.get(self._endpoint, timeout=0.5)
+                page = self._client.get(self.endpoint, timeout=0.5)
                 why = None if page.body == self._body else repr(page)
             except (OSError, AssertionError) as e:
                 why = repr(e)

@@ -40,9 +40,9 @@ class PinholdFile(Pinhold):
     (`hook=False` as a setting: none). Or the whole file as text, taken as it is.
     """
 
-    def __init__(self, lab, sections, ns=None, prefix=(), env=None, inspect=True, then="", servers=True):
+    def __init__(self, lab, sections, ns=None, prefix=(), env=None, inspect=True, then=None, servers=True):
         """then: {mapping: Python that its hook runs beside}. servers: put the lab's in."""
-        self._then, self._servers = then or {}, servers
+        self._then, self._servers = then, servers
         self._hooks = {}
         self._lab = lab
         self.directory = f"{DIRECTORY}/pinhold-{next(_serial)}"
@@ -105,7 +105,7 @@ class PinholdFile(Pinhold):
                 del section["hook"]
             elif "hook" not in section:
                 if name not in self._hooks:
-                    self._hooks[name] = daemon.HookReceiver(self._then.get(name, ""))
+                    self._hooks[name] = daemon.HookReceiver((self._then or {}).get(name, ""))
                 section["hook"] = self._hooks[name].path
         elif self._servers:
             # By name, so that one list serves both families.
@@ -133,9 +133,10 @@ class PinholdFile(Pinhold):
     def _hook_calls(self):
         return [call for receiver in self._hooks.values() for call in receiver.calls]
 
-    def command_line(self, *arguments, timeout=PATIENCE, **options):
+    def command_line(self, *arguments, timeout=PATIENCE, env=None, **options):
         """`pinhold ARGUMENTS...` as somebody else on this machine runs it."""
-        return daemon.finished(*arguments, ns=self._lab.gw.ns, timeout=timeout, env=self._env, **options)
+        return daemon.finished(*arguments, ns=self._lab.gw.ns, timeout=timeout,
+                               env={**self._env, **(env or {})}, **options)
 
     def reload(self, check=True):
         """`pinhold reload`; the CompletedProcess."""
@@ -187,6 +188,24 @@ class PinholdFile(Pinhold):
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def wait_watchers(self, count, timeout=PATIENCE):
+        """Until so many clients are connected and those that were before our question have been heard."""
+        deadline = time.monotonic() + timeout
+        while True:
+            with open(f"/proc/{self.pid}/net/unix", encoding="utf-8") as f:
+                connected = sum(line.split()[5] == "03" and line.rstrip().endswith(self.socket) for line in f)
+            self.status()
+            if connected >= count:
+                return
+            assert time.monotonic() < deadline, f"{connected} clients, not {count}"
+
+    def wait_descriptors(self, at_most, timeout=PATIENCE):
+        """Until it has closed all but so many: it does that on its next turns, which nothing announces."""
+        deadline = time.monotonic() + timeout
+        while self.descriptors() > at_most:
+            assert time.monotonic() < deadline, f"{self.descriptors()} descriptors, not {at_most}"
+            self.status()
+
     def socket_inodes(self):
         """The numbers by which /proc/net knows its sockets."""
         links = [os.readlink(f"/proc/{self.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{self.pid}/fd")]
@@ -219,22 +238,29 @@ class Notices:
         with self._condition:
             return len(self.received)
 
-    def _find(self, variable, value, start):
-        for n, (_, pairs) in enumerate(self.received[start:], start):
-            if variable in pairs and value in (None, pairs[variable]):
-                return n
-        return None
-
     def index(self, variable, start=0):
+        """Which datagram it was that set the variable first, from the start-th on."""
         with self._condition:
-            return self._find(variable, None, start)
+            return next(n for n, (_, pairs) in enumerate(self.received) if n >= start and variable in pairs)
+
+    def count_of(self, variable):
+        with self._condition:
+            return sum(variable in pairs for _, pairs in self.received)
 
     def wait(self, variable, value=None, start=0, timeout=PATIENCE):
         """The first datagram from the start-th on that sets the variable (to the value): (time, pairs)."""
+        return self.wait_for(lambda pairs: variable in pairs and value in (None, pairs[variable]), start,
+                             timeout, f"{variable}={value or ''}")
+
+    def wait_for(self, wanted, start=0, timeout=PATIENCE, what="such notice"):
+        """The first datagram from the start-th on for which wanted(pairs) holds: (time, pairs)."""
+        def find():
+            return next((r for r in self.received[start:] if wanted(r[1])), None)
+
         with self._condition:
-            came = self._condition.wait_for(lambda: self._find(variable, value, start) is not None, timeout)
-            assert came, f"no {variable}={value or ''} within {timeout} s in {self.received[start:]}"
-            return self.received[self._find(variable, value, start)]
+            assert self._condition.wait_for(find, timeout), \
+                f"no {what} within {timeout} s in {self.received[start:]}"
+            return find()
 
 
 class Watch:
@@ -278,6 +304,10 @@ class Watch:
             assert find(), f"no such event in {self.events}"
             return find()
 
+    def interrupt(self):
+        """As ^C does."""
+        self._process.send_signal(signal.SIGINT)
+
     def wait_exit(self, timeout=PATIENCE):
         """Its exit status, and what it said on standard error."""
         status = self._process.wait(timeout)
@@ -319,6 +349,20 @@ class Control:
     def ask(self, **request):
         self.send(json.dumps(request) + "\n")
         return self.line()
+
+    def send_unless_full(self, data):
+        """False: the other side takes no more for now."""
+        try:
+            self.socket.sendall(data.encode(), socket.MSG_DONTWAIT)
+            return True
+        except BlockingIOError:
+            return False
+
+    def wait_closed(self, timeout):
+        """Until the daemon has cut it off; what it still had to say is read and dropped."""
+        poll = select.poll()
+        poll.register(self.socket, 0)  # POLLHUP and POLLERR need not be asked for
+        assert poll.poll(timeout * 1000), f"the connection is still open after {timeout} s"
 
 
 class StateFile:

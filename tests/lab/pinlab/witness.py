@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The mapping beside: whatever happens to others, it must not notice."""
+import calendar
+import time
+
 from . import scripted
 
 PUBLIC = ("203.0.113.7", 32451)  # of the mapping `web` (conftest.py)
@@ -14,6 +17,16 @@ def reach(lab, endpoint, protocol="tcp"):
         assert lab.client.udp(endpoint)[0] == "nas"
 
 
+def seconds(instant):
+    """An instant of status (RFC 3339, UTC, whole seconds) as a number."""
+    return calendar.timegm(time.strptime(instant, "%Y-%m-%dT%H:%M:%SZ"))
+
+
+def same_moment(a, b):
+    """Two answers about one instant: each is told by the clock of its own time, hence a second's tolerance."""
+    return abs(seconds(a) - seconds(b)) <= 1
+
+
 class Witness:
     """A mapping with two keep-alive servers of its own (TCP), held beside the one that a test disturbs.
 
@@ -22,7 +35,7 @@ class Witness:
     that nothing of it has changed, and that it still works.
     """
 
-    STATUS = ("state", "since", "endpoint_since", "changes", "public", "private")
+    STATUS = ("state", "changes", "public", "private")
 
     def __init__(self, lab, interface="wan", isp=None, name="witness", bind=BIND, target=None):
         self._lab, self.name = lab, name
@@ -56,6 +69,8 @@ class Witness:
         """body: what the page says now. table: its chain and rule are the very same, too."""
         self.in_use()
         now = self._now()
+        for key in ("since", "endpoint_since"):
+            assert same_moment(now.pop(key), self._before.pop(key)), key
         if not table:
             now["handles"] = self._before["handles"]
         assert now == self._before
@@ -79,4 +94,6 @@ class Witness:
             "counter": self._lab.gw.counter(self.name),
             "handles": {k: v for k, v in handles.items() if k.split()[0] == f"in-{self.name}"},
             "status": {k: status[k] for k in self.STATUS},
+            "since": status["since"],
+            "endpoint_since": status["endpoint_since"],
         }

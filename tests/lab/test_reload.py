@@ -177,7 +177,7 @@ def test_changed_servers_are_asked(lab, pair, other, witness):
         pair.reload()
         for s in (one, two):
             assert s.wait_asked(timeout=15).peer == other.endpoint
-        other.unmoved(table=False)  # its peers have changed
+        other.unmoved()
         witness.unmoved()
 
 

@@ -8,7 +8,6 @@ import pytest
 from pinlab.witness import Witness
 
 OFFSET = 20000
-PATIENT = 20
 
 
 @pytest.fixture
@@ -144,14 +143,35 @@ def test_two_mappings_never_share_a_port(lab, order):
             assert not p.hook(n).pending()
 
 
-def test_fixed_port_beats_the_range_of_another(lab):
-    """Whichever comes first in the file: the one that has a choice gives way."""
+def test_port_that_another_mapping_has(lab):
+    """One that has a choice takes the next; one that has none says who has it, and waits."""
+    lab.isp.full_cone_range(9100, 9102, OFFSET)
+    with lab.pinhold_file({"first": mapping(lab, 9100), "range": mapping(lab, "9100-9101"),
+                           "late": mapping(lab, 9101)}) as p:
+        ups = p.wait_hooks("first", "range")
+        assert [ups[n].private_port for n in ("first", "range")] == ["9100", "9101"]
+        line = p.wait_log("bind port taken mapping=late.*")[0]
+        assert "9101" in line and "range" in line
+        p.change("range", bind=9102)
+        p.reload()
+        works(lab, p.wait_hook("late"))
+        assert not p.hook("first").pending()
+
+
+def test_ports_are_swapped_by_a_reload(lab):
+    """Each wants what the other has: nobody keeps the other out for good."""
     lab.isp.full_cone_range(9100, 9101, OFFSET)
-    with lab.pinhold_file({"range": mapping(lab, "9100-9101"), "fixed": mapping(lab, 9100)}) as p:
-        ups = p.wait_hooks("range", "fixed", timeout=PATIENT)
-        assert ups["fixed"].private_port == "9100" and ups["range"].private_port == "9101"
-        for up in ups.values():
-            works(lab, up)
+    with lab.pinhold_file({"a": mapping(lab, 9100), "b": mapping(lab, 9101)}) as p:
+        p.wait_hooks()
+        p.change("a", bind=9101)
+        p.change("b", bind=9100)
+        p.reload()
+        for name, port in (("a", "9101"), ("b", "9100")):
+            call = p.wait_hook(name)
+            if call.event == "down":
+                call = p.wait_hook(name)
+            assert call.private_port == port
+            works(lab, call)
 
 
 def test_same_port_on_two_uplinks(lab):
@@ -169,7 +189,7 @@ def test_same_port_on_two_uplinks(lab):
 @pytest.mark.long
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_rotation(lab, protocol):
-    """The next port of the range every minute, and round again; nobody is ever without an endpoint."""
+    """The next port of the range, and round again; nobody is ever without an endpoint."""
     lab.isp.full_cone_range(8443, 8444, OFFSET)
     with Witness(lab) as witness, \
             lab.pinhold_file({"web": mapping(lab, "8443-8444", protocol, rotate="1m"),
@@ -183,7 +203,7 @@ def test_rotation(lab, protocol):
                 visitor = lab.client.visiting(now.endpoint, "nas").__enter__()
             for _ in range(2):
                 counted = lab.gw.counter("web")
-                now = p.wait_hook("web", timeout=80)
+                now = p.wait_hook("web", timeout=130)
                 if visitor:
                     visitor.endpoint = now.endpoint
                 assert now.event == "change"

@@ -68,6 +68,7 @@ def test_changed_target_changes_one_chain(pair, lab, other, witness, read_again)
     assert all("in-other" in line for line in transactions[0]), transactions
     after = lab.gw.handles()
     assert {k for k in before if before[k] != after[k]} == {"in-other rules"} and before.keys() == after.keys()
+    pair.state_file("other").wait(lambda status: status["target"] == ":443")
     other.unmoved("gw", table=False)  # holders, public port and counter: all as before
     witness.unmoved()
 

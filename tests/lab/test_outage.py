@@ -14,7 +14,7 @@ def untouched(p, lab, before):
     after = p.status("web")
     assert after["changes"] == before["changes"]
     assert same_moment(after["endpoint_since"], before["endpoint_since"])
-    assert not p.logged(r"(down|change|lost) mapping=web")
+    assert not p.logged(r"^pinhold: (down|change|lost) mapping=web")
     reach(lab, PUBLIC)
 
 

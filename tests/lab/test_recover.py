@@ -120,8 +120,7 @@ def test_link_bounces(lab, web, uplinks, protocol):
     assert "web: " not in lab.gw.table() and "8443" not in lab.gw.table()
     lost = p.wait_state("web", lambda s: s["state"] != "up")
     assert lost["public"] is None and lost["why"]
-    lab.gw.ip("link set wan up")
-    lab.gw.default_route("wan")
+    lab.gw.ip("link set wan up", "route replace default via 100.64.0.1")
     up = p.wait_hook("web", timeout=SOON)
     assert (up.event, up.endpoint) == ("up", PUBLIC)
     reach(lab, PUBLIC, protocol)
@@ -202,6 +201,7 @@ def test_no_default_route_is_waited_for(lab, web):
 def test_other_routes_wake_nobody(lab, web):
     """A thousand routes come and go beside us: none is the default route."""
     p = web(NEVER)
+    p.wait_log("hook ended mapping=web")
     before = p.cpu_seconds(), p.count()
     lab.gw.ip(*(f"route {verb} 10.{n >> 8}.{n & 255}.0/24 via 100.64.0.1"
                 for n in range(1000) for verb in ("add", "del")))

@@ -61,6 +61,7 @@ class HookReceiver:
         self._condition = threading.Condition()
         self.calls = []
         self._read_so_far = 0
+        self._over = False
         self.path = script(
             "#!/usr/bin/python3 -IS\n"
             "import json, os, socket, sys\n"
@@ -86,11 +87,17 @@ class HookReceiver:
     def wait(self, timeout):
         """The next call; each is handed out once."""
         with self._condition:
-            came = self._condition.wait_for(lambda: len(self.calls) > self._read_so_far, timeout)
-            if not came:
+            came = self._condition.wait_for(lambda: len(self.calls) > self._read_so_far or self._over, timeout)
+            if not came or len(self.calls) == self._read_so_far:
                 return None
             self._read_so_far += 1
             return self.calls[self._read_so_far - 1]
+
+    def nobody_calls(self):
+        """Whoever called it is gone: nobody need wait any longer."""
+        with self._condition:
+            self._over = True
+            self._condition.notify_all()
 
     def pending(self):
         with self._condition:
@@ -126,7 +133,7 @@ class Pinhold:
         self._condition = threading.Condition()
         self.lines = []
         self._open = 2
-        self.status = None
+        self.exit_status = None
         self.process = (ns or lab.gw.ns).spawn(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**environment(), **(env or {})})
@@ -143,12 +150,15 @@ class Pinhold:
         with self._condition:
             self._open -= 1
             self._condition.notify_all()
+        if not self._open:
+            for receiver in self._receivers():
+                receiver.nobody_calls()
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_):
-        if kind is None and self.status is None:
+        if kind is None and self.exit_status is None:
             assert self.stop() == 0, self.story()
         # After a failure Lab.reset() buries it.
 
@@ -185,19 +195,19 @@ class Pinhold:
 
     def wait_exit(self, timeout=PATIENCE):
         """Its exit status (-N: ended by signal N); all it said has been read by then."""
-        if self.status is None:
+        if self.exit_status is None:
             assert net.wait_exit(self.pid, timeout), f"it runs on after {timeout} s\n{self.story()}"
-            self.status = self.process.wait()
+            self.exit_status = self.process.wait()
         with self._condition:
             self._condition.wait_for(lambda: not self._open, 2)
-        return self.status
+        return self.exit_status
 
     def stop(self, number=signal.SIGTERM, timeout=PATIENCE):
         self.process.send_signal(number)
         return self.wait_exit(timeout)
 
     def alive(self):
-        return self.status is None and not net.wait_exit(self.pid, 0)
+        return self.exit_status is None and not net.wait_exit(self.pid, 0)
 
     # What the kernel says of it.
 
@@ -221,21 +231,24 @@ class Pinhold:
         hooks = "".join(f"\n    {c.event} {c.argv}" for c in self._hook_calls())
         return f"$ {' '.join(self.command)}\n{said}\nhook calls:{hooks or ' none'}"
 
+    def _receivers(self):
+        return [self.hooks] if self.hooks else []
+
     def _hook_calls(self):
-        return self.hooks.calls if self.hooks else ()
+        return [call for receiver in self._receivers() for call in receiver.calls]
 
     def bury(self):
         """Ends it whatever state it is in; what is to be complained of."""
         complaints = []
-        if self.status is None:
+        if self.exit_status is None:
             self.process.send_signal(signal.SIGTERM)
             if not net.wait_exit(self.pid, 10):
                 complaints.append(f"pinhold did not end within 10 s of SIGTERM\n{self.story()}")
                 self.process.kill()
             self.wait_exit()
         bad = [line for line in self.lines if SANITIZER.search(line)]
-        if bad or self.status == 88 or (self.status < 0 and -self.status in (4, 6, 7, 8, 11)):
-            complaints.append(f"pinhold crashed, exit status {self.status}\n{self.story()}")
+        if bad or self.exit_status == 88 or (self.exit_status < 0 and -self.exit_status in (4, 6, 7, 8, 11)):
+            complaints.append(f"pinhold crashed, exit status {self.exit_status}\n{self.story()}")
         return complaints if self._inspect else []
 
 

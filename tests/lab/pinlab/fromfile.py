@@ -130,8 +130,8 @@ class PinholdFile(Pinhold):
     def wait_ready(self):
         self.notices.wait("READY", "1")
 
-    def _hook_calls(self):
-        return [call for receiver in self._hooks.values() for call in receiver.calls]
+    def _receivers(self):
+        return list(self._hooks.values())
 
     def command_line(self, *arguments, timeout=PATIENCE, env=None, **options):
         """`pinhold ARGUMENTS...` as somebody else on this machine runs it."""
@@ -319,8 +319,8 @@ class Control:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(path)  # waits where the queue of new clients is full, as any client's does
         self.socket.settimeout(PATIENCE)
-        self.socket.connect(path)
         self._buffer = b""
 
     def __enter__(self):
@@ -352,11 +352,14 @@ class Control:
 
     def send_unless_full(self, data):
         """False: the other side takes no more for now."""
+        self.socket.setblocking(False)
         try:
-            self.socket.sendall(data.encode(), socket.MSG_DONTWAIT)
+            self.socket.sendall(data.encode())
             return True
         except BlockingIOError:
             return False
+        finally:
+            self.socket.settimeout(PATIENCE)
 
     def wait_closed(self, timeout):
         """Until the daemon has cut it off; what it still had to say is read and dropped."""

@@ -86,7 +86,7 @@ def test_random_range_with_one_free_port(lab, taken):
 
 def test_any_port(lab):
     low, high = map(int, lab.gw.ns.read_sysctl("net/ipv4/ip_local_port_range").split())
-    with lab.pinhold_file({"one": mapping(lab, 0), "two": mapping(lab, 0), "udp": mapping(lab, 0, "udp")}) as p:
+    with lab.pinhold_file({"one": mapping(lab, 0), "two": mapping(lab, 0), "dgram": mapping(lab, 0, "udp")}) as p:
         ups = p.wait_hooks()
         assert all(low <= int(up.private_port) <= high for up in ups.values())
         assert ups["one"].private_port != ups["two"].private_port

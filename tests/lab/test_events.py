@@ -37,7 +37,7 @@ def test_chosen_events(lab, chosen, told):
     everything = daemon.HookReceiver()
     with lab.pinhold_file({
             "web": {"bind": 8443, "target": ":443", **NEVER, "detect": "1s", "hook-events": chosen},
-            "all": {"bind": 8443, "protocol": "udp", "target": ":443", **NEVER, "interval": "1s",
+            "other": {"bind": 8443, "protocol": "udp", "target": ":443", **NEVER, "interval": "1s",
                     "hook": everything.path}}) as p:
         assert everything.wait(20).event == "up"
         p.wait_state("web", "up")

@@ -189,7 +189,7 @@ def test_watch(lab, web):
             w.wait(about("down", "web"))
             status, said = w.wait_exit()
             assert status == 3 and said.count("\n") == 1
-        assert not [e for e in one.events if e.get("mapping") == "more" and e["event"] != "down"]
+        assert not [e for e in one.events if about("up", "more")(e) or about("change", "more")(e)]
 
 
 # State files.

@@ -58,7 +58,8 @@ struct ph_candidate *ph_pool_pick(const struct ph_pool *pool, uint64_t now_ms, u
 				  const struct ph_endpoint *avoid, size_t n_avoid);
 
 /* When ph_pool_pick() may answer again after NULL, ms; UINT64_MAX: not by waiting. */
-uint64_t ph_pool_wait(const struct ph_pool *pool, const struct ph_endpoint *avoid, size_t n_avoid);
+uint64_t ph_pool_wait(const struct ph_pool *pool, uint64_t installed,
+		      const struct ph_endpoint *avoid, size_t n_avoid);
 
 /* No flow to it has begun or ended for PH_FRESH_MS. */
 bool ph_candidate_fresh(const struct ph_candidate *c, uint64_t now_ms);

@@ -307,12 +307,8 @@ void holder_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *act
 				     now_ms, actions);
 			continue;
 		}
-		/* No server: again when one's back-off ends; the pool's growth comes as an event.
-		 */
-		m->holder_due_ms[i] = ph_pool_wait(pool, avoid, n);
-		if (m->holder_due_ms[i] <= now_ms)
-			m->holder_due_ms[i] =
-				UINT64_MAX; /* not installed yet: INSTALLED wakes it */
+		/* No server: again when one's back-off ends; INSTALLED wakes it, too. */
+		m->holder_due_ms[i] = ph_pool_wait(pool, m->installed, avoid, n);
 	}
 }
 

@@ -133,13 +133,17 @@ struct ph_candidate *ph_pool_pick(const struct ph_pool *pool, uint64_t now_ms, u
 	return best;
 }
 
-uint64_t ph_pool_wait(const struct ph_pool *pool, const struct ph_endpoint *avoid, size_t n_avoid)
+uint64_t ph_pool_wait(const struct ph_pool *pool, uint64_t installed,
+		      const struct ph_endpoint *avoid, size_t n_avoid)
 {
 	uint64_t at = UINT64_MAX;
 
-	for (size_t i = 0; i < pool->n; i++)
-		if (!avoided(&pool->items[i], avoid, n_avoid) && pool->items[i].retry_ms < at)
-			at = pool->items[i].retry_ms;
+	for (size_t i = 0; i < pool->n; i++) {
+		const struct ph_candidate *c = &pool->items[i];
+
+		if (c->generation <= installed && !avoided(c, avoid, n_avoid) && c->retry_ms < at)
+			at = c->retry_ms;
+	}
 	return at;
 }
 

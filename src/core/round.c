@@ -63,6 +63,7 @@ void round_reset(struct ph_mapping *m, uint64_t now_ms)
 	m->dependent_tries = 0;
 	m->independence = PH_INDEPENDENCE_UNKNOWN;
 	m->learned = m->former = (struct ph_endpoint){ 0 };
+	m->learned_ms = 0;
 	m->verified_ms = 0;
 }
 
@@ -319,7 +320,8 @@ static void move_holder(struct ph_mapping *m, const struct ph_endpoint *to, uint
 static void learn(struct ph_mapping *m, const struct vote *vote, uint64_t now_ms,
 		  struct ph_actions *actions)
 {
-	bool first = m->learned.port == 0;
+	/* At the very first the holders are as young as what is learned. */
+	bool first = m->learned_ms == 0;
 
 	m->former = m->learned;
 	m->learned = vote->said;
@@ -446,13 +448,24 @@ static void end_disputed(struct ph_mapping *m, uint64_t now_ms, struct ph_action
 	m->probe_due_ms = now_ms + RECHECK_MS;
 }
 
+/* There is a server at another address than `by`, whether it answers or not. */
+static bool have_other(const struct ph_mapping *m, const struct ph_endpoint *by)
+{
+	const struct ph_pool *pool = &m->pools[PH_SERVER_STUN];
+
+	for (size_t i = 0; i < pool->n; i++)
+		if (!same_host(&pool->items[i].endpoint, by))
+			return true;
+	return false;
+}
+
 /* Nobody else answers: its word is taken. */
 static void end_single(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
 {
 	const struct vote vote = m->round.votes[0];
 	uint64_t wait_ms = m->config.verify_ms < SINGLE_MS ? m->config.verify_ms : SINGLE_MS;
 
-	if (m->independence == PH_DEPENDENT) {
+	if (m->independence == PH_DEPENDENT && have_other(m, &vote.by)) {
 		/* One alone does not refute what two have shown. */
 		be_dependent(m, now_ms, actions);
 		return;
@@ -466,18 +479,19 @@ static void end_single(struct ph_mapping *m, uint64_t now_ms, struct ph_actions 
 	if (vote.fresh)
 		m->verified_ms = now_ms;
 	round_end(m);
-	m->probe_due_ms = now_ms + (m->pools[PH_SERVER_STUN].n > 1 ? wait_ms : m->config.verify_ms);
+	m->probe_due_ms = now_ms + (have_other(m, &vote.by) ? wait_ms : m->config.verify_ms);
 }
 
 static void end_silent(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
 {
 	bool udp = m->config.proto == PH_UDP && m->flows[0].state != FLOW_CLOSED;
-	uint64_t due_ms = ph_pool_wait(&m->pools[PH_SERVER_STUN], &m->flows[0].server, udp);
+	uint64_t due_ms =
+		ph_pool_wait(&m->pools[PH_SERVER_STUN], m->installed, &m->flows[0].server, udp);
 	bool held = mapping_open_holders(m) > 0;
 
 	round_end(m);
 	if (due_ms <= now_ms)
-		due_ms = UINT64_MAX; /* not installed yet: INSTALLED wakes it */
+		due_ms = now_ms + RECHECK_MS; /* this round has lasted long enough */
 	m->probe_due_ms = due_ms;
 	if (held || m->probe_failures < LOST_AFTER || !m->announced.port)
 		return;

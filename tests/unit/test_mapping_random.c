@@ -45,6 +45,7 @@ struct model_flow {
 	bool exists, connected, dead; /* dead: the NAT has forgotten it */
 	struct peer *peer;
 	uint16_t port;      /* public */
+	bool own_port;      /* the NAT was symmetric when it was opened */
 	uint64_t answer_ms; /* UINT64_MAX: nothing is under way */
 	uint64_t close_ms;
 	bool refused;
@@ -146,6 +147,11 @@ static void look_at_want(struct model *w)
 			"another want has another generation");
 		return;
 	}
+	PROMISE(w,
+		w->n_wants == 0 || !plan.open ||
+			ph_endpoint_equal(&plan.private_endpoint,
+					  &w->wants[(w->n_wants - 1) % NETS].plan.private_endpoint),
+		"an endpoint is not carried over to another address");
 	w->last_generation = generation;
 	c = &w->wants[w->n_wants++ % NETS];
 	c->generation = generation;
@@ -157,7 +163,21 @@ static void look_at_want(struct model *w)
 		w->install_ms = w->now + (w->faults ? roll(w, 300) : 0);
 }
 
-static void check_flows(struct model *w)
+static bool listed(const struct model *w, const struct ph_endpoint *peer)
+{
+	const struct ph_server_list *lists[] = { w->config.stun, w->config.keepalive };
+	char text[PH_ADDRESS_STRLEN];
+
+	ph_address_format(&peer->address, text);
+	for (size_t l = 0; l < 2; l++)
+		for (size_t i = 0; i < lists[l]->n; i++)
+			if (strcmp(lists[l]->items[i].host, text) == 0)
+				return true;
+	return false;
+}
+
+/* Peers are the servers of the lists and of the open flows, no more and no less. */
+static void check_peers(struct model *w)
 {
 	const struct want_copy *c = &w->wants[(w->n_wants - 1) % NETS];
 
@@ -165,6 +185,28 @@ static void check_flows(struct model *w)
 		if (w->flows[i].exists)
 			PROMISE(w, names(c, &c->plan.private_endpoint, &w->flows[i].peer->endpoint),
 				"an open flow's server stays a peer");
+	for (size_t i = 0; i < c->plan.n_peers; i++) {
+		bool known = listed(w, &c->peers[i]);
+
+		for (unsigned f = 0; f < PH_FLOWS; f++)
+			known = known ||
+				(w->flows[f].exists &&
+				 ph_endpoint_equal(&w->flows[f].peer->endpoint, &c->peers[i]));
+		PROMISE(w, known, "a server that is used no more is no peer");
+	}
+}
+
+static void check_told(struct model *w)
+{
+	struct ph_mapping_view view;
+
+	ph_mapping_view(w->m, w->now, &view);
+	PROMISE(w, view.state != PH_MAPPING_UP || w->is_up, "who is up has said so");
+	PROMISE(w,
+		!w->is_up || (view.state != PH_MAPPING_WAITING && view.state != PH_MAPPING_LOST &&
+			      view.independence != PH_DEPENDENT),
+		"who cannot be reached has said `down`");
+	PROMISE(w, view.why || view.state == PH_MAPPING_UP, "there is a reason for not being up");
 }
 
 /* ---- actions ---- */
@@ -210,6 +252,7 @@ static void do_open(struct model *w, const struct ph_action *a)
 		return;
 	}
 	f->port = port_for(w, f->peer);
+	f->own_port = w->symmetric;
 	if (f->peer->mood == REFUSES) {
 		f->close_ms = w->now + 5;
 		f->error = ECONNREFUSED;
@@ -275,7 +318,7 @@ static void apply(struct model *w)
 		case PH_ACTION_CLOSE:
 			PROMISE(w, w->flows[a->flow].exists, "what is closed was open");
 			trace(w, "close %u", a->flow);
-			w->flows[a->flow].exists = false;
+			w->flows[a->flow].exists = w->flows[a->flow].connected = false;
 			break;
 		case PH_ACTION_ANNOUNCE:
 			do_announce(w, a);
@@ -287,8 +330,10 @@ static void apply(struct model *w)
 		}
 	}
 	look_at_want(w);
-	if (!w->stopped)
-		check_flows(w);
+	if (w->stopped)
+		return;
+	check_peers(w);
+	check_told(w);
 }
 
 static void give(struct model *w, struct ph_event event)
@@ -306,7 +351,7 @@ static void end_flow(struct model *w, unsigned i, int error)
 	struct model_flow *f = &w->flows[i];
 	bool refused = f->refused;
 
-	f->exists = false;
+	f->exists = f->connected = false;
 	trace(w, "end %u error %d%s", i, error, refused ? " at bind" : "");
 	give(w, (struct ph_event){
 			.type = PH_EVENT_CLOSED, .flow = i, .error = error, .at_bind = refused });
@@ -516,11 +561,28 @@ static void reconfigure(struct model *w)
 	apply(w);
 }
 
+/* Nothing gets through for a while. */
+static void outage(struct model *w)
+{
+	for (size_t i = 0; i < w->n_peers; i++)
+		w->peers[i].mood = roll(w, 2) ? MUTE : REFUSES;
+	for (unsigned i = 0; i < PH_FLOWS; i++)
+		if (w->flows[i].exists) {
+			w->flows[i].dead = true;
+			w->flows[i].close_ms = w->now + 3000 + roll(w, 3000);
+			w->flows[i].error = ETIMEDOUT;
+		}
+	trace(w, "outage");
+	run(w, roll(w, 60000));
+	for (size_t i = 0; i < w->n_peers; i++)
+		w->peers[i].mood = HONEST;
+}
+
 static void random_event(struct model *w)
 {
 	unsigned i = roll(w, (uint32_t)w->n_peers);
 
-	switch (roll(w, 12)) {
+	switch (roll(w, 13)) {
 	case 0:
 	case 1:
 		w->peers[i].mood = roll(w, MOODS);
@@ -557,6 +619,9 @@ static void random_event(struct model *w)
 		if (w->flows[i].exists)
 			end_flow(w, i, roll(w, 2) ? ECONNRESET : 0);
 		break;
+	case 11:
+		outage(w);
+		break;
 	default:
 		break;
 	}
@@ -592,6 +657,28 @@ static void check_up(struct model *w)
 	PROMISE(w, w->told.port == w->public_port, "the hooks know where");
 	PROMISE(w, w->proto == PH_UDP || w->config.keepalive->n < 2 || view.n_holders == 2,
 		"there are two holders");
+	for (unsigned i = 0; i < PH_FLOW_HOLDERS; i++)
+		PROMISE(w,
+			!w->flows[i].connected || w->flows[i].own_port ||
+				w->flows[i].port == w->public_port,
+			"what the holders hold is the mapping");
+}
+
+/* One of many lies: nothing comes of it. */
+static void check_liar(struct model *w)
+{
+	unsigned ups = w->ups, changes;
+	struct ph_mapping_view view;
+
+	ph_mapping_view(w->m, w->now, &view);
+	changes = view.changes;
+	if (w->config.stun->n < 5 || view.public_endpoint.port != w->public_port)
+		return;
+	peer_at(w, &w->installed.peers[0])->mood = LIAR;
+	trace(w, ".%u lies", w->installed.peers[0].address.octets[3]);
+	run(w, 1800000);
+	ph_mapping_view(w->m, w->now, &view);
+	PROMISE(w, w->ups == ups && view.changes == changes && w->is_up, "a liar changes nothing");
 }
 
 static void check_stop(struct model *w)
@@ -668,12 +755,13 @@ static void run_seed(uint32_t seed, unsigned steps)
 		random_event(w);
 	heal(w);
 	check_up(w);
+	check_liar(w);
 	check_stop(w);
 	ph_mapping_free(w->m);
 	free(w);
 }
 
-static unsigned first_seed = 1, seeds = 150, steps_each = 120;
+static unsigned first_seed = 1, seeds = 300, steps_each = 150;
 
 static void test_random(void **state)
 {

@@ -51,7 +51,7 @@ static void test_avoids_addresses_whatever_the_port(void **state)
 	(void)state;
 	ph_pool_set(&pool, 0, 3478, &a, 1, 1);
 	assert_null(ph_pool_pick(&pool, 5, 1, &avoid, 1));
-	assert_int_equal(ph_pool_wait(&pool, &avoid, 1), UINT64_MAX);
+	assert_int_equal(ph_pool_wait(&pool, 1, &avoid, 1), UINT64_MAX);
 	ph_pool_done(&pool);
 }
 
@@ -69,7 +69,7 @@ static void test_back_off(void **state)
 		c = ph_pool_pick(&pool, now, 1, NULL, 0);
 		assert_non_null(c);
 		ph_candidate_failed(c, now, 60000);
-		assert_int_equal(ph_pool_wait(&pool, NULL, 0), now + waits[i]);
+		assert_int_equal(ph_pool_wait(&pool, 1, NULL, 0), now + waits[i]);
 		assert_null(ph_pool_pick(&pool, now + waits[i] - 1, 1, NULL, 0));
 		now += waits[i];
 	}

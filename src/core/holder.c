@@ -282,6 +282,21 @@ void holder_overtake(struct ph_mapping *m, struct ph_candidate *c, uint64_t now_
 	mapping_open(m, 0, c, CONNECT_MS, now_ms, actions);
 }
 
+void holder_move(struct ph_mapping *m, const struct ph_endpoint *to, uint64_t now_ms,
+		 struct ph_actions *actions)
+{
+	struct ph_candidate *c = ph_pool_find(&m->pools[PH_SERVER_STUN], to);
+
+	if (m->config.proto != PH_UDP || !c)
+		return;
+	if (m->flows[0].answers > 0 && !round_learned(m, &m->holder_said))
+		mapping_close(m, 0, false, now_ms, actions);
+	if (m->flows[0].state != FLOW_CLOSED)
+		return;
+	mapping_open(m, 0, c, CONNECT_MS, now_ms, actions);
+	m->holder_said = m->learned;
+}
+
 void holder_pause(struct ph_mapping *m, uint64_t until_ms, uint64_t now_ms,
 		  struct ph_actions *actions)
 {

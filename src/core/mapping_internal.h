@@ -3,8 +3,8 @@
 
 /*
  * The inside of a mapping, shared by its files: mapping.c (life), want.c (table and announcements),
- * reconfigure.c, view.c, holder.c, probe.c (transactions), round.c (whom to ask, and what the
- * answers mean).
+ * reconfigure.c, view.c, holder.c, probe.c (transactions), round.c (whom to ask), verdict.c (what
+ * the answers mean).
  */
 
 #include <pinhold/http.h>
@@ -181,11 +181,23 @@ void round_suspect(struct ph_mapping *m, uint64_t now_ms);
 void round_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions);
 /* Says once that there are too few servers to verify. */
 void round_report(struct ph_mapping *m, struct ph_actions *actions);
+void round_end(struct ph_mapping *m);
+bool round_same_host(const struct ph_endpoint *a, const struct ph_endpoint *b);
+/* Whether e is what was learned. */
+bool round_learned(const struct ph_mapping *m, const struct ph_endpoint *e);
 /* When round_settle() has something to do by the passing of time. */
 uint64_t round_deadline(const struct ph_mapping *m);
 /* Everything begins anew. */
 void round_reset(struct ph_mapping *m, uint64_t now_ms);
 bool round_can_verify(const struct ph_mapping *m);
+
+/* verdict.c */
+
+/* The endpoint that the votes agree on, or NULL. last: no further vote is to be had. */
+const struct ph_endpoint *verdict_agreed(const struct ph_mapping *m, bool last);
+/* The round ends with what they agree on; NULL: with what votes there are. */
+void verdict_end(struct ph_mapping *m, const struct ph_endpoint *said, uint64_t now_ms,
+		 struct ph_actions *actions);
 
 /* holder.c */
 
@@ -207,6 +219,10 @@ void holder_renew(struct ph_mapping *m, uint64_t since_ms, uint64_t now_ms,
 /* UDP: `c` answers while the holder's first request is still unanswered: the holder goes there. */
 void holder_overtake(struct ph_mapping *m, struct ph_candidate *c, uint64_t now_ms,
 		     struct ph_actions *actions);
+/* UDP: a holder whose flow has another public endpoint holds nothing. It goes where the right one
+ * was heard, because that flow is sure to keep it alive. */
+void holder_move(struct ph_mapping *m, const struct ph_endpoint *to, uint64_t now_ms,
+		 struct ph_actions *actions);
 /* UDP: the holder is given up until then. */
 void holder_pause(struct ph_mapping *m, uint64_t until_ms, uint64_t now_ms,
 		  struct ph_actions *actions);

@@ -1,55 +1,51 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Rounds: one question to several servers, each on a flow of its own from the bind port, and what
- * their answers mean together. An answer is a vote for an endpoint; two servers of different
- *address make a majority, and what was learned from two earlier counts as one.
+ * Rounds: one question to several servers, each on a flow of its own from the bind port. An answer
+ * is a vote for an endpoint; two servers of different address make a majority, and what two have
+ * told before counts as one more.
  *
- *	begins   nothing is learned; `verify` has passed; a holder has died (suspicion); an answer
- *	         that nobody waited for says something new
- *	asks     two servers at once, one if it is but `verify`'s turn; one more for each that has
- *not answered in HEDGE_MS, as long as there are free flows and servers ends     two agree learned,
- *or verified one vote, nobody left to ask or ACCEPT_MS since it        learned from one server;
- *independence is unknown they disagree                once more after RECHECK_MS, then dependent:
- *nothing is announced, tried again slowly no vote, nobody left         again when a server may be
- *asked; lost if nothing holds
+ *	begins	nothing is learned
+ *		`verify` has passed
+ *		a holder has died: suspicion
+ *		an answer that nobody waited for tells something new
+ *	asks	two servers at once; one if it is but `verify`'s turn
+ *		one more for each that has not answered in HEDGE_MS
+ *	ends	two agree: learned or verified
+ *		one vote, and nobody left to ask or ACCEPT_MS since: learned, independence unknown
+ *		they disagree: once more after RECHECK_MS, then dependent, and tried again slowly
+ *		no vote, and nobody left to ask: again when somebody is; lost if nothing holds
  *
  * The servers used longest ago are asked first. A flow to one that was in use within PH_FRESH_MS
- *may meet the NAT's old state and hear what was true then, so it verifies nothing, and its
- *agreement does not outweigh a fresh flow's dissent.
+ * may meet the NAT's old state and hear what was true then. So it verifies nothing, and its
+ * agreement does not outweigh a fresh flow's dissent.
  */
-
-#include <errno.h>
 
 #include "mapping_internal.h"
 
 #define CONNECT_MS 3000u
 #define HEDGE_MS   500u
 #define ACCEPT_MS  3000u
-#define RECHECK_MS 1000u
 #define ROUND_MS   6000u /* after this nobody else is asked in one round */
-#define LOST_MS    2000u /* without a holder, before silence means that the mapping is lost */
-#define LOST_AFTER 3u    /* failed probes in a row */
 
 /* How often a holder's death may start a round: four times at once, in the long run every 5 s. The
  * bucket is kept as the time at which it is full again (the generic cell rate algorithm). */
 #define STORM_EVERY_MS 5000u
 #define STORM_BURST_MS (3 * STORM_EVERY_MS)
 
-/* A single server's word is checked again this soon. */
-#define SINGLE_MS 10000u
-
-#define DEPENDENT_FIRST_MS 10000u
-#define DEPENDENT_MAX_MS   300000u
-
-#define DISPUTES_MAX 2u
-#define DISPUTES_UP_MAX                                                          \
-	3u /* two servers have agreed before: it takes more to believe otherwise \
-	    */
-
-static void round_end(struct ph_mapping *m)
+void round_end(struct ph_mapping *m)
 {
 	m->round = (struct round){ .hedge_ms = UINT64_MAX, .accept_ms = UINT64_MAX };
+}
+
+bool round_same_host(const struct ph_endpoint *a, const struct ph_endpoint *b)
+{
+	return ph_address_equal(&a->address, &b->address);
+}
+
+bool round_learned(const struct ph_mapping *m, const struct ph_endpoint *e)
+{
+	return m->learned.port && ph_endpoint_equal(e, &m->learned);
 }
 
 void round_reset(struct ph_mapping *m, uint64_t now_ms)
@@ -67,22 +63,12 @@ void round_reset(struct ph_mapping *m, uint64_t now_ms)
 	m->verified_ms = 0;
 }
 
-static bool same_host(const struct ph_endpoint *a, const struct ph_endpoint *b)
-{
-	return ph_address_equal(&a->address, &b->address);
-}
-
-static bool is_learned(const struct ph_mapping *m, const struct ph_endpoint *e)
-{
-	return m->learned.port && ph_endpoint_equal(e, &m->learned);
-}
-
 static void add_vote(struct ph_mapping *m, const struct vote *vote, uint64_t now_ms)
 {
 	struct round *r = &m->round;
 	unsigned i = 0;
 
-	while (i < r->n && !same_host(&r->votes[i].by, &vote->by))
+	while (i < r->n && !round_same_host(&r->votes[i].by, &vote->by))
 		i++;
 	if (i == VOTES_MAX)
 		return;
@@ -230,286 +216,10 @@ bool round_can_verify(const struct ph_mapping *m)
 	return n >= need + (m->config.proto == PH_UDP);
 }
 
-/* ---- what the answers mean ---- */
-
-/* How many say so. What was learned speaks for itself, unless it is the word of a server that has a
- * vote already. */
-static unsigned support(const struct ph_mapping *m, const struct ph_endpoint *said)
-{
-	const struct round *r = &m->round;
-	bool counted = m->independence != PH_INDEPENDENT;
-	unsigned n = 0;
-
-	if (counted && m->learned.port) {
-		counted = false;
-		for (unsigned i = 0; i < r->n; i++)
-			counted = counted || same_host(&r->votes[i].by, &m->learned_by);
-	}
-	for (unsigned i = 0; i < r->n; i++)
-		if (ph_endpoint_equal(&r->votes[i].said, said))
-			n++;
-	return n + (is_learned(m, said) && !counted);
-}
-
-static bool said_fresh(const struct ph_mapping *m, const struct ph_endpoint *said)
-{
-	for (unsigned i = 0; i < m->round.n; i++)
-		if (m->round.votes[i].fresh && ph_endpoint_equal(&m->round.votes[i].said, said))
-			return true;
-	return false;
-}
-
-static bool fresh_dissent(const struct ph_mapping *m)
-{
-	for (unsigned i = 0; i < m->round.n; i++)
-		if (m->round.votes[i].fresh && !is_learned(m, &m->round.votes[i].said))
-			return true;
-	return false;
-}
-
-/* The endpoint that the votes agree on, or NULL. last: no further vote is to be had. */
-static const struct ph_endpoint *agreed(const struct ph_mapping *m, bool last)
-{
-	for (unsigned i = 0; i < m->round.n; i++) {
-		const struct ph_endpoint *said = &m->round.votes[i].said;
-
-		if (support(m, said) < 2)
-			continue;
-		/* It may be the NAT's old state that agrees. */
-		if (!last && is_learned(m, said) && !said_fresh(m, said) && fresh_dissent(m))
-			continue;
-		return said;
-	}
-	return NULL;
-}
-
-static void blame(struct ph_mapping *m, const struct vote *vote, uint64_t now_ms,
-		  struct ph_actions *actions)
-{
-	static const char why[] = "its answer agrees with no other server's";
-	struct ph_action *note;
-
-	if (m->config.proto == PH_UDP && m->flows[0].state != FLOW_CLOSED &&
-	    ph_endpoint_equal(&m->flows[0].server, &vote->by)) {
-		holder_lost(m, 0, 0, why, false, now_ms, actions);
-		return;
-	}
-	note = mapping_note(actions, PH_NOTE_PROBE_FAILED);
-	note->server = vote->by;
-	note->reason = why;
-	mapping_server_failed(m, PH_SERVER_STUN, &vote->by, now_ms, note);
-}
-
-/* Over UDP a holder whose flow has another public endpoint holds nothing: it goes where the right
- * one was heard, because that flow is sure to keep it alive. */
-static void move_holder(struct ph_mapping *m, const struct ph_endpoint *to, uint64_t now_ms,
-			struct ph_actions *actions)
-{
-	struct ph_candidate *c = ph_pool_find(&m->pools[PH_SERVER_STUN], to);
-
-	if (m->config.proto != PH_UDP || !c)
-		return;
-	if (m->flows[0].answers > 0 && !is_learned(m, &m->holder_said))
-		mapping_close(m, 0, false, now_ms, actions);
-	if (m->flows[0].state != FLOW_CLOSED)
-		return;
-	mapping_open(m, 0, c, CONNECT_MS, now_ms, actions);
-	m->holder_said = m->learned;
-}
-
-static void learn(struct ph_mapping *m, const struct vote *vote, uint64_t now_ms,
-		  struct ph_actions *actions)
-{
-	/* At the very first the holders are as young as what is learned. */
-	bool first = m->learned_ms == 0;
-
-	m->former = m->learned;
-	m->learned = vote->said;
-	m->learned_by = vote->by;
-	m->learned_ms = now_ms;
-	if (!first)
-		holder_renew(m, m->round.started_ms, now_ms, actions);
-}
-
-static void found(struct ph_mapping *m)
-{
-	m->disputes = 0;
-	m->dependent_tries = 0;
-	if (m->state == PH_MAPPING_LOST)
-		m->state = PH_MAPPING_OPENING;
-}
-
-/* The vote that counts for said: a fresh one if there is any, else one that is not the UDP holder's
- * own old flow's. */
-static struct vote vote_for(const struct ph_mapping *m, const struct ph_endpoint *said)
-{
-	const struct vote *best = NULL;
-
-	for (unsigned i = 0; i < m->round.n; i++) {
-		const struct vote *v = &m->round.votes[i];
-
-		if (ph_endpoint_equal(&v->said, said) && (!best || (v->fresh && !best->fresh)))
-			best = v;
-	}
-	return best ? *best : (struct vote){ 0 };
-}
-
-static void say_independent(struct ph_mapping *m, struct ph_actions *actions)
-{
-	if (!m->said_dependent)
-		return;
-	m->said_dependent = false;
-	mapping_note(actions, PH_NOTE_INDEPENDENT)->public_endpoint = m->learned;
-}
-
-static void end_agreed(struct ph_mapping *m, const struct ph_endpoint *said, uint64_t now_ms,
-		       struct ph_actions *actions)
-{
-	const struct round r = m->round;
-	const struct vote vote = vote_for(m, said);
-	bool again = r.again && is_learned(m, said);
-	bool unanimous = true;
-
-	if (!is_learned(m, said))
-		learn(m, &vote, now_ms, actions);
-	found(m);
-	m->independence = PH_INDEPENDENT;
-	say_independent(m, actions);
-	if (vote.fresh)
-		m->verified_ms = now_ms;
-	round_end(m);
-	for (unsigned i = 0; i < r.n; i++) {
-		if (ph_endpoint_equal(&r.votes[i].said, &vote.said))
-			continue;
-		unanimous = false;
-		if (vote.fresh)
-			blame(m, &r.votes[i], now_ms, actions);
-	}
-	m->probe_due_ms = now_ms + m->config.verify_ms;
-	/* Old flows that contradict each other: asking keeps them alive, and only fresh ones can
-	 * tell.
-	 */
-	if (!unanimous && !vote.fresh && m->config.proto == PH_UDP &&
-	    m->config.verify_ms < PH_FRESH_MS)
-		m->probe_due_ms = now_ms + PH_FRESH_MS;
-	move_holder(m, &vote.by, now_ms, actions);
-	if (again)
-		round_suspect(m, now_ms);
-}
-
-static uint64_t dependent_wait_ms(const struct ph_mapping *m)
-{
-	uint64_t ms = (uint64_t)DEPENDENT_FIRST_MS
-		      << (m->dependent_tries < 5 ? m->dependent_tries : 5);
-
-	return ms < DEPENDENT_MAX_MS ? ms : DEPENDENT_MAX_MS;
-}
-
-/* The servers disagree again and again: nobody outside can use the mapping. */
-static void be_dependent(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
-{
-	const struct vote vote = m->round.votes[m->round.n ? m->round.n - 1 : 0];
-	uint64_t due_ms = now_ms + dependent_wait_ms(m);
-
-	m->independence = PH_DEPENDENT;
-	m->dependent_tries++;
-	m->learned = m->former = (struct ph_endpoint){ 0 };
-	want_no_public(m);
-	m->state = PH_MAPPING_OPENING;
-	if (!m->said_dependent) {
-		struct ph_action *note = mapping_note(actions, PH_NOTE_DEPENDENT);
-
-		m->said_dependent = true;
-		note->server = vote.by;
-		note->public_endpoint = vote.said;
-	}
-	if (m->announced.port)
-		want_announce(m, PH_ANNOUNCE_DOWN, now_ms, actions);
-	round_end(m);
-	m->suspect_ms = UINT64_MAX;
-	m->probe_due_ms = due_ms;
-	/* Left alone, the NAT forgets the flow, and the next round finds it as it is then. */
-	if (m->config.proto == PH_UDP)
-		holder_pause(m, due_ms, now_ms, actions);
-}
-
-static void end_disputed(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
-{
-	bool sure = m->learned.port && m->independence == PH_INDEPENDENT;
-
-	m->disputes++;
-	if (m->independence == PH_DEPENDENT ||
-	    m->disputes >= (sure ? DISPUTES_UP_MAX : DISPUTES_MAX)) {
-		be_dependent(m, now_ms, actions);
-		return;
-	}
-	/* The NAT may have moved between two answers. */
-	round_end(m);
-	m->probe_due_ms = now_ms + RECHECK_MS;
-}
-
-/* There is a server at another address than `by`, whether it answers or not. */
-static bool have_other(const struct ph_mapping *m, const struct ph_endpoint *by)
-{
-	const struct ph_pool *pool = &m->pools[PH_SERVER_STUN];
-
-	for (size_t i = 0; i < pool->n; i++)
-		if (!same_host(&pool->items[i].endpoint, by))
-			return true;
-	return false;
-}
-
-/* Nobody else answers: its word is taken. */
-static void end_single(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
-{
-	const struct vote vote = m->round.votes[0];
-	uint64_t wait_ms = m->config.verify_ms < SINGLE_MS ? m->config.verify_ms : SINGLE_MS;
-
-	if (m->independence == PH_DEPENDENT && have_other(m, &vote.by)) {
-		/* One alone does not refute what two have shown. */
-		be_dependent(m, now_ms, actions);
-		return;
-	}
-	if (!is_learned(m, &vote.said)) {
-		learn(m, &vote, now_ms, actions);
-		m->independence = PH_INDEPENDENCE_UNKNOWN;
-	}
-	move_holder(m, &vote.by, now_ms, actions);
-	found(m);
-	if (vote.fresh)
-		m->verified_ms = now_ms;
-	round_end(m);
-	m->probe_due_ms = now_ms + (have_other(m, &vote.by) ? wait_ms : m->config.verify_ms);
-}
-
-static void end_silent(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
-{
-	bool udp = m->config.proto == PH_UDP && m->flows[0].state != FLOW_CLOSED;
-	uint64_t due_ms =
-		ph_pool_wait(&m->pools[PH_SERVER_STUN], m->installed, &m->flows[0].server, udp);
-	bool held = mapping_open_holders(m) > 0;
-
-	round_end(m);
-	if (due_ms <= now_ms)
-		due_ms = now_ms + RECHECK_MS; /* this round has lasted long enough */
-	m->probe_due_ms = due_ms;
-	if (held || m->probe_failures < LOST_AFTER || !m->announced.port)
-		return;
-	if (now_ms - m->held_ms < LOST_MS) {
-		if (m->held_ms + LOST_MS < due_ms)
-			m->probe_due_ms = m->held_ms + LOST_MS;
-		return;
-	}
-	if (m->state != PH_MAPPING_LOST) {
-		m->state = PH_MAPPING_LOST;
-		mapping_note(actions, PH_NOTE_LOST);
-	}
-}
-
 static void go_on(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
 {
 	const struct round *r = &m->round;
-	const struct ph_endpoint *said = agreed(m, r->n == VOTES_MAX);
+	const struct ph_endpoint *said = verdict_agreed(m, r->n == VOTES_MAX);
 
 	if (!said && r->n < VOTES_MAX) {
 		bool waiting = ask(m, now_ms, actions);
@@ -518,16 +228,9 @@ static void go_on(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *acti
 			waiting = (waiting || more_to_come(m)) && now_ms < r->accept_ms;
 		if (waiting)
 			return;
-		said = agreed(m, true);
+		said = verdict_agreed(m, true);
 	}
-	if (said)
-		end_agreed(m, said, now_ms, actions);
-	else if (r->n > 1)
-		end_disputed(m, now_ms, actions);
-	else if (r->n == 1)
-		end_single(m, now_ms, actions);
-	else
-		end_silent(m, now_ms, actions);
+	verdict_end(m, said, now_ms, actions);
 }
 
 void round_report(struct ph_mapping *m, struct ph_actions *actions)
@@ -585,9 +288,9 @@ static bool news(struct ph_mapping *m, const struct vote *vote, uint64_t now_ms)
 {
 	if (m->learned.port == 0)
 		return m->independence != PH_DEPENDENT;
-	if (!is_learned(m, &vote->said) || m->state == PH_MAPPING_LOST)
+	if (!round_learned(m, &vote->said) || m->state == PH_MAPPING_LOST)
 		return true;
-	if (m->independence != PH_INDEPENDENT && !same_host(&vote->by, &m->learned_by))
+	if (m->independence != PH_INDEPENDENT && !round_same_host(&vote->by, &m->learned_by))
 		return true;
 	if (vote->fresh)
 		m->verified_ms = now_ms;
@@ -598,7 +301,7 @@ void round_answer(struct ph_mapping *m, unsigned flow, const struct vote *answer
 		  uint64_t asked_ms, uint64_t now_ms, struct ph_actions *actions)
 {
 	struct ph_candidate *c = ph_pool_find(&m->pools[PH_SERVER_STUN], &answer->by);
-	bool known = is_learned(m, &answer->said);
+	bool known = round_learned(m, &answer->said);
 
 	if (m->state == PH_MAPPING_LOST)
 		mapping_forgive(m, now_ms);

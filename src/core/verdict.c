@@ -92,15 +92,12 @@ static void blame(struct ph_mapping *m, const struct vote *vote, uint64_t now_ms
 static void learn(struct ph_mapping *m, const struct vote *vote, uint64_t now_ms,
 		  struct ph_actions *actions)
 {
-	/* At the very first the holders are as young as what is learned. */
-	bool first = m->learned_ms == 0;
-
 	m->former = m->learned;
 	m->learned = vote->said;
 	m->learned_by = vote->by;
 	m->learned_ms = now_ms;
-	if (!first)
-		holder_renew(m, m->round.started_ms, now_ms, actions);
+	/* Holders that are older than the question may hold another binding, even at the first. */
+	holder_renew(m, m->round.started_ms, now_ms, actions);
 }
 
 static void found(struct ph_mapping *m)

@@ -70,7 +70,8 @@ int ph_pool_set(struct ph_pool *pool, size_t index, uint16_t port,
 		changed = true;
 	}
 	/* Names are looked up seldom, and there may be thousands of mappings. */
-	items = realloc(pool->items, pool->n * sizeof(*items));
+	if (pool->n > 0)
+		items = realloc(pool->items, pool->n * sizeof(*items));
 	if (items)
 		pool->items = items;
 	return changed;

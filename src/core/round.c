@@ -31,7 +31,7 @@
 /* How often a holder's death may start a round: four times at once, in the long run every 5 s. The
  * bucket is kept as the time at which it is full again (the generic cell rate algorithm). */
 #define STORM_EVERY_MS 5000u
-#define STORM_BURST_MS (3 * STORM_EVERY_MS)
+#define STORM_BURST_MS (UINT64_C(3) * STORM_EVERY_MS)
 
 void round_end(struct ph_mapping *m)
 {

@@ -73,8 +73,8 @@ struct ph_stun_tx {
 	uint64_t next_ms; /* when to send again (UDP), UINT64_MAX: not any more */
 	uint64_t end_ms;  /* when to give up */
 	uint32_t rto_ms;  /* the present retransmission interval */
-	size_t fill;      /* bytes in stream[] (TCP) */
-	uint8_t stream[PH_STUN_MESSAGE_MAX];
+	size_t fill;      /* bytes in stream (TCP) */
+	uint8_t *stream;  /* the beginning of a message whose rest has not come; owned */
 	struct ph_stun_answer answer;
 	enum ph_stun_next outcome; /* WAIT while it runs, then DONE or FAILED */
 	const char *ignored;       /* why the last message was passed over; NULL: none was */
@@ -88,6 +88,10 @@ struct ph_stun_tx {
  */
 void ph_stun_tx_init(struct ph_stun_tx *tx, enum ph_proto proto, const struct ph_endpoint *server,
 		     const struct ph_stun_id *id, uint64_t now_ms, uint32_t timeout_ms);
+
+/* Frees what a transaction holds that is given up before its end; after that it may be begun anew.
+ */
+void ph_stun_tx_done(struct ph_stun_tx *tx);
 
 /*
  * What to do at now_ms. After PH_STUN_SEND the caller sends ph_stun_encode_request(&tx->id) once.

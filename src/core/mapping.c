@@ -147,7 +147,7 @@ void mapping_close(struct ph_mapping *m, unsigned flow, bool gone, uint64_t now_
 		return;
 	if (!gone)
 		mapping_emit(actions, PH_ACTION_CLOSE)->flow = flow;
-	free(f->tx);
+	probe_end(f);
 	c = mapping_candidate(m, flow);
 	*f = (struct flow){ .state = FLOW_CLOSED };
 	if (c)
@@ -567,7 +567,7 @@ void ph_mapping_free(struct ph_mapping *m)
 	if (!m)
 		return;
 	for (unsigned i = 0; i < PH_FLOWS; i++)
-		free(m->flows[i].tx);
+		probe_end(&m->flows[i]);
 	for (unsigned kind = 0; kind < 2; kind++)
 		ph_pool_done(&m->pools[kind]);
 	free(m->peers);

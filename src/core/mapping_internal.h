@@ -171,6 +171,9 @@ void probe_tick(struct ph_mapping *m, unsigned flow, const struct ph_event *even
 void probe_failed(struct ph_mapping *m, unsigned flow, int error, const char *reason, bool gone,
 		  uint64_t now_ms, struct ph_actions *actions);
 
+/* Ends the flow's transaction, if there is one. */
+void probe_end(struct flow *f);
+
 /* round.c */
 
 /* An answer on `flow`, which asked at asked_ms. */

@@ -23,6 +23,16 @@ static void send_request(struct ph_mapping *m, unsigned flow, struct ph_actions 
 	a->len = ph_stun_encode_request(&m->flows[flow].tx->id, a->bytes);
 }
 
+void probe_end(struct flow *f)
+{
+	if (!f->tx)
+		return;
+	ph_stun_tx_done(f->tx);
+	free(f->tx);
+	f->tx = NULL;
+	f->awaiting = false;
+}
+
 /* Begins a transaction on an open flow. */
 static void probe_begin(struct ph_mapping *m, unsigned flow, const uint8_t random[16],
 			uint64_t now_ms, struct ph_actions *actions)
@@ -119,9 +129,7 @@ static void answered(struct ph_mapping *m, unsigned flow, const struct ph_endpoi
 	uint64_t asked_ms = f->asked_ms;
 	bool first = f->answers++ == 0;
 
-	free(f->tx);
-	f->tx = NULL;
-	f->awaiting = false;
+	probe_end(f);
 	f->rtt_ms = (uint32_t)(now_ms - asked_ms);
 	f->deadline_ms = now_ms + m->config.interval_ms;
 	m->probe_failures = 0;

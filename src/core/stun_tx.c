@@ -16,6 +16,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <pinhold/stun.h>
@@ -44,8 +45,16 @@ void ph_stun_tx_init(struct ph_stun_tx *tx, enum ph_proto proto, const struct ph
 	};
 }
 
+void ph_stun_tx_done(struct ph_stun_tx *tx)
+{
+	free(tx->stream);
+	tx->stream = NULL;
+	tx->fill = 0;
+}
+
 static enum ph_stun_next finish(struct ph_stun_tx *tx, enum ph_stun_next outcome)
 {
+	ph_stun_tx_done(tx);
 	tx->outcome = outcome;
 	tx->next_ms = UINT64_MAX;
 	return outcome;
@@ -114,29 +123,54 @@ static enum ph_stun_next take_message(struct ph_stun_tx *tx, const uint8_t *buf,
 	return finish(tx, PH_STUN_DONE);
 }
 
-/* Bytes of a stream: collects one message, looks at it, and begins with the next. */
+/*
+ * Adds bytes to the message that has begun, never more than belong to it, so that nothing has to be
+ * moved afterwards. Returns how many, or -ENOMEM. Most messages come whole and need no copy, so the
+ * buffer is made when one does not: there may be thousands of transactions at once.
+ */
+static long collect(struct ph_stun_tx *tx, const uint8_t *buf, size_t len)
+{
+	long whole;
+	size_t want;
+
+	if (!tx->stream)
+		tx->stream = malloc(PH_STUN_MESSAGE_MAX);
+	if (!tx->stream)
+		return -ENOMEM;
+	whole = ph_stun_frame(tx->stream, tx->fill);
+	want = (whole > 0 ? (size_t)whole : PH_STUN_REQUEST_SIZE) - tx->fill;
+	if (len > want)
+		len = want;
+	memcpy(tx->stream + tx->fill, buf, len);
+	tx->fill += len;
+	return (long)len;
+}
+
+/* Bytes of a stream: takes one message after the other. */
 static enum ph_stun_next take_stream(struct ph_stun_tx *tx, const uint8_t *buf, size_t len)
 {
 	while (len) {
-		long whole = ph_stun_frame(tx->stream, tx->fill);
-		/* Never more than the present message, so that nothing has to be moved afterwards.
-		 */
-		size_t want = (whole > 0 ? (size_t)whole : PH_STUN_REQUEST_SIZE) - tx->fill;
-		size_t n = len < want ? len : want;
+		const uint8_t *message = buf;
+		long whole = tx->fill ? 0 : ph_stun_frame(buf, len), used = whole;
 
-		memcpy(tx->stream + tx->fill, buf, n);
-		tx->fill += n;
-		buf += n;
-		len -= n;
-
-		whole = ph_stun_frame(tx->stream, tx->fill);
+		if (whole == 0 || (whole > 0 && (size_t)whole > len)) {
+			used = collect(tx, buf, len);
+			if (used < 0)
+				return fail(tx, "out of memory");
+			message = tx->stream;
+			whole = ph_stun_frame(message, tx->fill);
+			if (whole > 0 && tx->fill < (size_t)whole)
+				whole = 0;
+		}
 		if (whole < 0)
 			return fail(tx, "the stream carries no STUN");
-		if (whole > 0 && tx->fill == (size_t)whole) {
-			tx->fill = 0;
-			if (take_message(tx, tx->stream, (size_t)whole) == PH_STUN_DONE)
-				return PH_STUN_DONE;
-		}
+		buf += used;
+		len -= (size_t)used;
+		if (whole == 0)
+			continue;
+		tx->fill = 0;
+		if (take_message(tx, message, (size_t)whole) == PH_STUN_DONE)
+			return PH_STUN_DONE;
 	}
 	return PH_STUN_WAIT;
 }

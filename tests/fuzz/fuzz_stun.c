@@ -182,6 +182,7 @@ static void check_transaction(const uint8_t *data, size_t size, const struct ph_
 	ph_stun_tx_init(&tx, PH_TCP, server, id, 1000, 0);
 	CHECK(ph_stun_tx_tick(&tx, 1000) == PH_STUN_SEND);
 	check_outcome(&tx, ph_stun_tx_receive(&tx, NULL, data, size), expected, &answer);
+	ph_stun_tx_done(&tx);
 	ph_stun_tx_init(&tx, PH_TCP, server, id, 1000, 0);
 	next = PH_STUN_WAIT;
 	for (size_t at = 0, n; at < size; at += n) {
@@ -195,6 +196,7 @@ static void check_transaction(const uint8_t *data, size_t size, const struct ph_
 		CHECK(next == PH_STUN_WAIT || next == expected);
 	}
 	check_outcome(&tx, next, expected, &answer);
+	ph_stun_tx_done(&tx);
 
 	/* UDP: the whole input is one datagram. */
 	ph_stun_decode(data, size, id, &answer);

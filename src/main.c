@@ -124,9 +124,9 @@ static void report(void *data, bool mistake, unsigned line, const char *text)
 
 	(void)mistake;
 	if (line)
-		cli_say(0, "%s:%u: %s", path, line, text);
+		cli_line("%s:%u: %s", path, line, text);
 	else
-		cli_say(0, "%s: %s", path, text);
+		cli_line("%s: %s", path, text);
 }
 
 /* 0, or an exit status after at least one line. */

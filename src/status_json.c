@@ -26,10 +26,13 @@ static void put(json_t **object, const char *key, json_t *value)
  */
 static json_t *text(const char *s)
 {
-	json_t *value = s ? json_string(s) : json_null();
+	json_t *value;
 	size_t n = 0;
 	char *copy;
 
+	if (!s)
+		return json_null();
+	value = json_string(s);
 	if (value)
 		return value;
 	copy = malloc(3 * strlen(s) + 1);

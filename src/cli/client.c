@@ -16,7 +16,7 @@
 #define LINE_MAX_OCTETS 1048576u /* of an answer's line; a mapping takes some 2 kB */
 #define NAMES_SHOWN     20
 
-int cli_say(int status, const char *format, ...)
+void cli_line(const char *format, ...)
 {
 	char line[2048];
 	va_list args;
@@ -28,7 +28,6 @@ int cli_say(int status, const char *format, ...)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
 	fprintf(stderr, "pinhold: %s\n", line);
-	return status;
 }
 
 int cli_flush(void)

@@ -26,8 +26,10 @@ struct client {
 	size_t taken; /* octets at the buffer's head that were handed out */
 };
 
-/* One line on standard error, whatever the arguments hold. Returns status. */
-int cli_say(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* One line on standard error, whatever the arguments hold. */
+void cli_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same, as an expression of that status: a macro, so that a compiler sees that it is not 0. */
+#define cli_say(status, ...) (cli_line(__VA_ARGS__), (status))
 /* Sees to it that what was printed has arrived. */
 int cli_flush(void);
 

@@ -10,34 +10,32 @@
 /* "2 changed: web, nas", after a separator if something stands before it. */
 static void print_names(const json_t *reload, const char *key, bool *first)
 {
-	const json_t *names = json_object_get(reload, key), *name;
-	size_t n = json_array_size(names), i;
+	const json_t *names = json_object_get(reload, key);
+	size_t n = json_array_size(names);
 
 	if (n == 0)
 		return;
 	printf("%s%zu %s: ", *first ? "" : "; ", n, key);
 	*first = false;
-	json_array_foreach(names, i, name)
-	{
-		const char *text = json_string_value(name);
+	for (size_t i = 0; i < n && i < NAMES_SHOWN; i++) {
+		const char *text = json_string_value(json_array_get(names, i));
 
-		if (i == NAMES_SHOWN) {
-			printf(" and %zu more", n - i);
-			break;
-		}
 		printf("%s%s", i ? ", " : "", text ? text : "?");
 	}
+	if (n > NAMES_SHOWN)
+		printf(" and %zu more", n - NAMES_SHOWN);
 }
 
 /* path "": not known. */
 static void say_lines(const json_t *lines, const char *path)
 {
-	const json_t *item;
-	size_t i;
+	for (size_t i = 0; i < json_array_size(lines); i++) {
+		const json_t *item = json_array_get(lines, i);
 
-	json_array_foreach(lines, i, item) cli_say(
-		0, "%s%s%d: %s", *path ? path : "line", *path ? ":" : " ",
-		(int)json_integer_value(json_object_get(item, "line")), member_text(item, "text"));
+		cli_line("%s%s%d: %s", *path ? path : "line", *path ? ":" : " ",
+			 (int)json_integer_value(json_object_get(item, "line")),
+			 member_text(item, "text"));
+	}
 }
 
 static int print_change(const json_t *reload)

@@ -328,13 +328,12 @@ static void print_trust(const struct page *p, const json_t *m)
 
 static void print_holders(const struct page *p, const json_t *m)
 {
-	const json_t *holders = json_object_get(m, "holders"), *h;
-	size_t i;
+	const json_t *holders = json_object_get(m, "holders");
 
 	if (json_array_size(holders) == 0)
 		field(p, "holders", "none");
-	json_array_foreach(holders, i, h)
-	{
+	for (size_t i = 0; i < json_array_size(holders); i++) {
+		const json_t *h = json_array_get(holders, i);
 		const json_t *rtt = json_object_get(h, "rtt_ms");
 		char duration[STATUS_DURATION_STRLEN], answer[48] = "";
 		const char *open = age(h, "since", p->now, duration);
@@ -349,11 +348,10 @@ static void print_holders(const struct page *p, const json_t *m)
 
 static void print_hooks(const struct page *p, const json_t *m)
 {
-	const json_t *hooks = json_object_get(m, "hooks"), *h;
-	size_t i;
+	const json_t *hooks = json_object_get(m, "hooks");
 
-	json_array_foreach(hooks, i, h)
-	{
+	for (size_t i = 0; i < json_array_size(hooks); i++) {
+		const json_t *h = json_array_get(hooks, i);
 		const json_t *last = json_object_get(h, "last");
 		const json_t *status = json_object_get(last, "status");
 		const json_t *signal = json_object_get(last, "signal");

@@ -14,7 +14,7 @@
 int status_print_all(FILE *out, const json_t *daemon, const json_t *mappings, time_t now,
 		     unsigned width);
 /* Everything about one mapping. */
-void status_print_one(FILE *out, const json_t *mapping, time_t now, unsigned width);
+void status_print_one(FILE *out, const json_t *m, time_t now, unsigned width);
 
 #define STATUS_DURATION_STRLEN 32
 

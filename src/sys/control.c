@@ -61,15 +61,13 @@ struct ph_control_client {
 	bool busy;        /* it waits for an answer that is not begun */
 	bool kept;
 	bool ended; /* it sends nothing any more, but may still read */
-	bool last;  /* cut off as soon as what was sent has left */
 	bool closing;
 	size_t fill;
 	char line[PH_CONTROL_LINE_MAX + 1]; /* with the newline, or the octet too many */
 };
 
 struct reply {
-	uv_write_t request;
-	struct ph_control_client *client;
+	uv_write_t request; /* data: the client */
 	char text[];
 };
 
@@ -117,6 +115,16 @@ static void on_time_limit(uv_timer_t *timer)
 	cut_off(timer->data);
 }
 
+/* Before the end, to a client that has been sent nothing that still waits: so short a line finds
+ * room in the socket, or none is owed. */
+static void last_words(uv_pipe_t *pipe, const char *line)
+{
+	/* The interface wants no const; it only reads. */
+	uv_buf_t buf = uv_buf_init((char *)(uintptr_t)line, (unsigned)strlen(line));
+
+	uv_try_write((uv_stream_t *)pipe, &buf, 1);
+}
+
 static void start_time_limit(struct ph_control_client *c)
 {
 	uv_timer_start(&c->timer, on_time_limit, PH_CONTROL_IDLE_MS, 0);
@@ -127,7 +135,7 @@ static void start_time_limit(struct ph_control_client *c)
 static void on_written(uv_write_t *request, int status)
 {
 	struct reply *reply = (struct reply *)request;
-	struct ph_control_client *c = reply->client;
+	struct ph_control_client *c = request->data;
 
 	free(reply);
 	c->writes--;
@@ -156,7 +164,7 @@ bool ph_control_send(struct ph_control_client *client, const char *text)
 		cut_off(client);
 		return false;
 	}
-	reply->client = client;
+	reply->request.data = client;
 	memcpy(reply->text, text, len);
 	reply->text[len] = '\n';
 	buf = uv_buf_init(reply->text, (unsigned)(len + 1));
@@ -190,8 +198,8 @@ static bool take_line(struct ph_control_client *c)
 
 	if (!newline) {
 		if (c->fill == sizeof(c->line)) {
-			c->last = true;
-			ph_control_send(c, "{\"error\":\"the request is too long\"}");
+			last_words(&c->pipe, "{\"error\":\"the request is too long\"}\n");
+			cut_off(c);
 		}
 		return false;
 	}
@@ -236,7 +244,7 @@ static void settle(struct ph_control_client *c)
 	if (c->dispatching)
 		return;
 	c->dispatching = true;
-	while (!c->closing && !c->kept && !c->last && !c->busy && c->writes == 0 && take_line(c))
+	while (!c->closing && !c->kept && !c->busy && c->writes == 0 && take_line(c))
 		;
 	c->dispatching = false;
 	if (c->closing)
@@ -245,13 +253,12 @@ static void settle(struct ph_control_client *c)
 		c->fill = 0;
 	/* With a whole line in hand, or a reply under way, the end of its sending is not its end.
 	 */
-	if ((c->last && c->writes == 0) ||
-	    (c->ended && (c->kept || (!c->busy && c->writes == 0)))) {
+	if (c->ended && (c->kept || (!c->busy && c->writes == 0))) {
 		cut_off(c);
 		return;
 	}
 	/* Reads on while there is room, so that the end of the connection is seen. */
-	if (c->ended || c->last || c->fill == sizeof(c->line))
+	if (c->ended || c->fill == sizeof(c->line))
 		uv_read_stop((uv_stream_t *)&c->pipe);
 	else
 		uv_read_start((uv_stream_t *)&c->pipe, on_allocate, on_read);
@@ -275,10 +282,6 @@ static void on_refused_closed(uv_handle_t *handle)
 /* libuv offers no further connection before this one is taken, so one at a time is enough. */
 static void refuse(struct ph_control *control)
 {
-	static const char busy[] = "{\"error\":\"too many clients at once\"}\n";
-	/* The interface wants no const; it only reads. */
-	uv_buf_t buf = uv_buf_init((char *)(uintptr_t)busy, sizeof(busy) - 1);
-
 	if (control->refusing) {
 		control->refuse_next = true;
 		return;
@@ -288,7 +291,7 @@ static void refuse(struct ph_control *control)
 	uv_pipe_init(control->loop, &control->refused, 0);
 	control->refused.data = control;
 	if (uv_accept((uv_stream_t *)&control->listener, (uv_stream_t *)&control->refused) == 0)
-		uv_try_write((uv_stream_t *)&control->refused, &buf, 1);
+		last_words(&control->refused, "{\"error\":\"too many clients at once\"}\n");
 	uv_close((uv_handle_t *)&control->refused, on_refused_closed);
 }
 

@@ -35,13 +35,15 @@ static int manager(const char *text)
 	return fd;
 }
 
+#define NOTHING "(nothing)"
+
 static const char *heard(int fd)
 {
 	static char buf[1024];
 	ssize_t n = recv(fd, buf, sizeof(buf) - 1, 0);
 
 	if (n < 0)
-		return NULL;
+		return NOTHING;
 	buf[n] = '\0';
 	return buf;
 }
@@ -89,7 +91,7 @@ static void test_messages(void **state)
 	ph_notify_stopping(n);
 	assert_string_equal(heard(fd), "STOPPING=1");
 	ph_notify_watchdog(n); /* nobody asked for it */
-	assert_null(heard(fd));
+	assert_string_equal(heard(fd), NOTHING);
 	ph_notify_close(n);
 	close(fd);
 }
@@ -108,14 +110,13 @@ static void test_status(void **state)
 	ph_notify_status(n, "2 of 3 mappings up");
 	assert_string_equal(heard(fd), "STATUS=2 of 3 mappings up");
 	ph_notify_status(n, "2 of 3 mappings up");
-	assert_null(heard(fd));
+	assert_string_equal(heard(fd), NOTHING);
 	ph_notify_status(n, "one\nREADY=1");
 	assert_string_equal(heard(fd), "STATUS=one READY=1");
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	ph_notify_status(n, text);
 	got = heard(fd);
-	assert_non_null(got);
 	assert_in_range(strlen(got), 100, 600);
 	ph_notify_close(n);
 	close(fd);
@@ -162,7 +163,7 @@ static void test_watchdog(void **state)
 		if (cases[i].ms)
 			assert_string_equal(heard(fd), "WATCHDOG=1");
 		else
-			assert_null(heard(fd));
+			assert_string_equal(heard(fd), NOTHING);
 		ph_notify_close(n);
 	}
 	close(fd);

@@ -358,7 +358,9 @@ static void test_manual(void **state)
 	assert_true(fread(manual, 1, sizeof(manual) - 1, f) > 0);
 	fclose(f);
 	json_object_foreach(json_object_get(schema.root, "$defs"), name, of)
+	{
 		find_in_manual(of, manual);
+	}
 }
 
 int main(void)

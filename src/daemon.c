@@ -120,6 +120,7 @@ static void feed_one(struct ph_daemon *d, struct queued *q)
 	for (size_t i = 0; i < d->actions.n; i++)
 		hold_carry_out(q->hold, &d->actions.items[i]);
 	hold_set_timer(q->hold);
+	hold_claim(q->hold);
 	if (ph_mapping_want(q->hold->machine, &want) > q->hold->generation)
 		d->dirty = true;
 	ph_daemon_touch(q->hold->run);
@@ -292,7 +293,7 @@ void ph_daemon_hook_done(struct mapping_run *run)
 {
 	struct ph_daemon *d = run->daemon;
 
-	run->hooks_touched = true;
+	run->outdated = true;
 	ph_daemon_touch(run);
 	commands_event(d, "hook", run, NULL);
 	if (d->stopping && !hooks_run(d))

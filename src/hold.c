@@ -39,23 +39,12 @@ static void on_bytes(void *data, const struct ph_endpoint *from, const uint8_t *
 	ph_daemon_feed(f->hold, &event);
 }
 
-static void give_port_back(struct flow_run *f)
-{
-	struct hold *hold = f->hold;
-
-	if (f->has_port)
-		ph_ports_release(ph_daemon_ports(hold->run->daemon), hold->run->config->core.proto,
-				 &f->local, hold);
-	f->has_port = false;
-}
-
 static void on_closed(void *data, int error)
 {
 	struct flow_run *f = data;
 	struct ph_event event = { .type = PH_EVENT_CLOSED, .flow = f->index, .error = error };
 
 	f->socket = NULL;
-	give_port_back(f);
 	ph_daemon_feed(f->hold, &event);
 }
 
@@ -81,7 +70,6 @@ static int open_socket(struct hold *hold, const struct ph_action *a, bool *ret_a
 	struct flow_run *f = &hold->flows[a->flow];
 	struct ph_socket_options options = socket_options(hold, a->holder);
 	struct ph_plan_mapping want;
-	int r;
 
 	ph_mapping_want(hold->machine, &want);
 	options.interface = want.interface;
@@ -89,11 +77,8 @@ static int open_socket(struct hold *hold, const struct ph_action *a, bool *ret_a
 	options.remote = a->server;
 	*ret_at_bind = true;
 	/* The kernel lets our own sockets share a port, another mapping's too. */
-	r = ph_ports_take(ph_daemon_ports(d), options.proto, &a->local, hold);
-	if (r < 0)
-		return r;
-	f->has_port = true;
-	f->local = a->local;
+	if (!ph_endpoint_equal(&hold->claim, &a->local))
+		return -EADDRINUSE;
 	return ph_socket_open(ph_daemon_loop(d), &options, &events, f, &f->socket, ret_at_bind);
 }
 
@@ -106,7 +91,6 @@ static void open_flow(struct hold *hold, const struct ph_action *a)
 	f->serial++;
 	r = open_socket(hold, a, &event.at_bind);
 	if (r < 0) {
-		give_port_back(f);
 		event.error = -r;
 		ph_daemon_queue(hold, &event, NULL);
 	}
@@ -118,7 +102,6 @@ static void close_flow(struct hold *hold, unsigned flow)
 
 	ph_socket_close(f->socket);
 	f->socket = NULL;
-	give_port_back(f);
 	f->serial++;
 }
 
@@ -253,11 +236,38 @@ void hold_set_timer(struct hold *hold)
 		uv_timer_start(&hold->timer, on_deadline, at > now ? at - now : 0, 0);
 }
 
+static void release(struct hold *hold)
+{
+	if (hold->claim.port)
+		ph_ports_release(ph_daemon_ports(hold->run->daemon), hold->run->config->core.proto,
+				 &hold->claim, hold);
+	hold->claim = (struct ph_endpoint){ 0 };
+}
+
+void hold_claim(struct hold *hold)
+{
+	struct ph_daemon *d = hold->run->daemon;
+	struct ph_endpoint local = ph_mapping_private(hold->machine);
+
+	if (ph_endpoint_equal(&hold->claim, &local))
+		return;
+	release(hold);
+	if (local.port == 0 ||
+	    ph_ports_take(ph_daemon_ports(d), hold->run->config->core.proto, &local, hold) < 0)
+		return;
+	hold->claim = local;
+	/* The machine may have wanted it before, in vain. */
+	ph_daemon_table_changed(d);
+}
+
 uint64_t hold_want(const struct hold *hold, struct ph_plan_mapping *ret_want)
 {
 	uint64_t generation = ph_mapping_want(hold->machine, ret_want);
 
 	ret_want->retiring = hold->role == HOLD_OLD;
+	/* Another mapping has that port: the machine hears of it as soon as it opens a flow. */
+	if (!hold->claim.port)
+		ret_want->private_endpoint.port = 0;
 	/* What the successor learns is for nobody yet. */
 	if (hold->role == HOLD_NEXT)
 		ret_want->open = false;
@@ -329,6 +339,7 @@ void hold_free(struct hold *hold)
 	for (unsigned f = 0; f < PH_FLOWS; f++)
 		close_flow(hold, f);
 	cancel_lookups(hold);
+	release(hold);
 	ph_mapping_free(hold->machine);
 	uv_close((uv_handle_t *)&hold->timer, on_timer_closed);
 }

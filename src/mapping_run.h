@@ -29,8 +29,6 @@ struct flow_run {
 	struct hold *hold;
 	unsigned index;
 	unsigned serial; /* of what was opened and closed here */
-	bool has_port;   /* its bind port is noted in the daemon's ports */
-	struct ph_endpoint local;
 	struct ph_socket *socket;
 };
 
@@ -49,7 +47,8 @@ struct hold {
 	struct mapping_run *run;
 	enum hold_role role;
 	struct ph_mapping *machine;
-	uint64_t generation; /* of the want that is installed */
+	struct ph_endpoint claim; /* the private endpoint that no other hold has; port 0: none */
+	uint64_t generation;      /* of the want that is installed */
 	uv_timer_t timer;
 	struct flow_run flows[PH_FLOWS];
 	struct lookup_run *lookups; /* those under way */
@@ -92,7 +91,7 @@ struct mapping_run {
 	/* For those who look from outside. */
 	bool touched;
 	struct mapping_run *next_touched;
-	bool hooks_touched; /* a hook has begun or ended */
+	bool outdated; /* what is shown, whatever the machine says: settings, a hook's end */
 	const char *shown_state;
 	struct ph_mapping_view shown;
 };
@@ -154,6 +153,8 @@ void hold_set_timer(struct hold *hold);
 void hold_carry_out(struct hold *hold, const struct ph_action *a);
 void hold_look(struct hold *hold, const struct links_seen *seen);
 void hold_reconfigure(struct hold *hold);
+/* Takes the machine's private endpoint for itself, if nobody has it. */
+void hold_claim(struct hold *hold);
 /* What it wants of the table; returns the want's generation. */
 uint64_t hold_want(const struct hold *hold, struct ph_plan_mapping *ret_want);
 

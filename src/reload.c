@@ -9,6 +9,8 @@
 #include "daemon_internal.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -225,7 +227,10 @@ json_t *daemon_reload(struct ph_daemon *d)
 	if (r == -EINVAL) {
 		answer = failed(&reading, "the file has mistakes");
 	} else if (r < 0) {
-		answer = failed(&reading, strerror(-r));
+		char text[PATH_MAX + 64];
+
+		snprintf(text, sizeof(text), "%s: %s", d->config_path, strerror(-r));
+		answer = failed(&reading, text);
 	} else {
 		answer = take_over(d, &config, &reading);
 		daemon_limit_files(d);

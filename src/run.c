@@ -269,6 +269,7 @@ int run_reconfigure(struct mapping_run *run, struct ph_config_mapping *config)
 		drop(run, &run->other);
 		rotation_in(run, config->rotate_ms);
 	}
+	run->outdated = true;
 	ph_daemon_touch(run);
 	return 0;
 }

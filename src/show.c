@@ -109,13 +109,13 @@ static void show_run(struct ph_daemon *d, struct mapping_run *run)
 	struct ph_status_mapping status;
 	struct ph_mapping_view view;
 	const char *state;
-	bool hooks = run->hooks_touched;
+	bool outdated = run->outdated;
 
 	show_mapping(run, &status);
 	view = steady(&status.view);
 	state = ph_status_state(&status);
-	run->hooks_touched = false;
-	if (!hooks && state == run->shown_state && memcmp(&view, &run->shown, sizeof(view)) == 0)
+	run->outdated = false;
+	if (!outdated && state == run->shown_state && memcmp(&view, &run->shown, sizeof(view)) == 0)
 		return;
 	run->shown = view;
 	if (d->run_directory)

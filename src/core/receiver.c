@@ -22,6 +22,21 @@ static bool owed(const struct ph_receiver *r)
 	return !r->running && !same(&r->told, &r->latest) && (r->events & (1u << event_of(r)));
 }
 
+/*
+ * What the receiver does not want to hear it counts as told: whoever wants `down` alone must know
+ * what was up. Only a `down` may be left out of its history, so that the next endpoint is a
+ * `change` from the last one, or nothing if it is the same.
+ */
+static void pass_over(struct ph_receiver *r)
+{
+	enum ph_announce event = event_of(r);
+
+	if (r->running || same(&r->told, &r->latest) || (r->events & (1u << event)))
+		return;
+	if (event != PH_ANNOUNCE_DOWN || !(r->events & (1u << PH_ANNOUNCE_CHANGE)))
+		r->told = r->latest;
+}
+
 void ph_receiver_offer(struct ph_receiver *r, const struct ph_told *state)
 {
 	if (!same(&r->latest, state)) {
@@ -29,6 +44,7 @@ void ph_receiver_offer(struct ph_receiver *r, const struct ph_told *state)
 		r->retry_ms = 0;
 	}
 	r->latest = *state;
+	pass_over(r);
 }
 
 bool ph_receiver_next(struct ph_receiver *r, uint64_t now_ms, struct ph_delivery *ret_delivery)
@@ -55,6 +71,7 @@ void ph_receiver_done(struct ph_receiver *r, bool success, uint64_t now_ms)
 	} else if (same(&r->going, &r->latest)) {
 		r->retry_ms = now_ms + ph_backoff_ms(r->failures++);
 	}
+	pass_over(r);
 }
 
 uint64_t ph_receiver_deadline(const struct ph_receiver *r)

@@ -252,7 +252,10 @@ def overruns(p):
 
 
 def test_overrun_of_rtnetlink_leads_to_a_new_look(lab, web, uplinks):
-    """The address changes while messages are being lost (ENOBUFS): the news of it is lost too."""
+    """The address changes while messages are being lost (ENOBUFS): the news of it is lost too.
+
+    What does come through is about routes, so that nobody looks at addresses on its account.
+    """
     p = web(NEVER, uplinks, common={"interface": "wan"})
     p.process.send_signal(signal.SIGSTOP)
     try:

@@ -142,11 +142,9 @@ class Gateway:
         self.default_route("wan")
 
     def flood_rtnetlink(self, count):
-        """So many changes of links and addresses that have nothing to do with anybody."""
-        self.ns.ip("link add flood type veth peer name flood-peer",
-                   *(f"addr {verb} 10.99.{n >> 8 & 255}.{n & 255}/32 dev flood"
-                     for n in range(count // 2) for verb in ("add", "del")),
-                   "link del flood")
+        """So many changes: a default route that nobody prefers comes and goes. None is of link or address."""
+        self.ns.ip(*(f"route {verb} default via 192.168.10.60 dev lan metric 5000"
+                     for _ in range(count // 2) for verb in ("add", "del")))
 
     def table(self):
         """The text of pinhold's table as nft lists it; empty if there is none."""

@@ -202,12 +202,12 @@ def test_other_routes_wake_nobody(lab, web):
     """A thousand routes come and go beside us: none is the default route."""
     p = web(NEVER)
     p.wait_log("hook ended mapping=web")
-    before = p.cpu_seconds(), p.count()
+    before = p.awakenings(), p.count()
     lab.gw.ip(*(f"route {verb} 10.{n >> 8}.{n & 255}.0/24 via 100.64.0.1"
                 for n in range(1000) for verb in ("add", "del")))
     reach(lab, PUBLIC)
     assert p.count() == before[1], p.lines[before[1]:]
-    assert p.cpu_seconds() - before[0] < 0.5
+    assert p.awakenings() - before[0] < 20
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])

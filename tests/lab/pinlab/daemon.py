@@ -219,6 +219,11 @@ class Pinhold:
                 total += int(f.read().split()[0])
         return total / 1e9
 
+    def awakenings(self):
+        """How often it has gone to sleep, and so been woken."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt_switches"))
+
     def resident_bytes(self):
         with open(f"/proc/{self.pid}/statm", encoding="ascii") as f:
             return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -146,10 +146,11 @@ def test_two_mappings_never_share_a_port(lab, order):
 def test_port_that_another_mapping_has(lab):
     """One that has a choice takes the next; one that has none says who has it, and waits."""
     lab.isp.full_cone_range(9100, 9102, OFFSET)
-    with lab.pinhold_file({"first": mapping(lab, 9100), "range": mapping(lab, "9100-9101"),
-                           "late": mapping(lab, 9101)}) as p:
+    with lab.pinhold_file({"first": mapping(lab, 9100), "range": mapping(lab, "9100-9101")}) as p:
         ups = p.wait_hooks("first", "range")
         assert [ups[n].private_port for n in ("first", "range")] == ["9100", "9101"]
+        p.add("late", **mapping(lab, 9101))
+        p.reload()
         line = p.wait_log("bind port taken mapping=late.*")[0]
         assert "9101" in line and "range" in line
         p.change("range", bind=9102)

@@ -68,7 +68,8 @@ def test_http_servers_that_close(lab, web, port, what):
              "keepalive": [f"{s.name}:{port}" for s in lab.internet.real]})
     before = p.status("web")
     with lab.client.visiting(PUBLIC, "nas") as visitor:
-        lab.internet.http_log.wait_connections(8, timeout=30)
+        # Who closes idle connections is asked more often once that is known, and closes no more.
+        lab.internet.http_log.wait_connections(8 if port == 8002 else 4, timeout=30)
         visitor.wait_visits(5)
     assert not visitor.failures, f"{what}: {visitor}"
     assert {e["port"] for e in lab.internet.http_log.entries} == {str(PUBLIC[1])}

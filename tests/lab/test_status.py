@@ -348,6 +348,7 @@ def test_too_many_clients(three):
     late.wait_closed(5)
     late.socket.close()
     clients.pop().socket.close()
+    clients[0].ask(command="status", mapping="web")  # answered after it has seen that one go
     with three.control() as c:
         assert c.ask(command="status", mapping="web")["name"] == "web"
     for c in clients:

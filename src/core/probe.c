@@ -126,11 +126,12 @@ static void answered(struct ph_mapping *m, unsigned flow, const struct ph_endpoi
 		.fresh = f->fresh && f->answers == 0,
 	};
 	struct ph_candidate *c = mapping_candidate(m, flow);
-	uint64_t asked_ms = f->asked_ms;
 	bool first = f->answers++ == 0;
+	/* It was the flow's first packet that made the NAT choose. */
+	uint64_t asked_ms = first ? f->opened_ms : f->asked_ms;
 
 	probe_end(f);
-	f->rtt_ms = (uint32_t)(now_ms - asked_ms);
+	f->rtt_ms = (uint32_t)(now_ms - f->asked_ms);
 	f->deadline_ms = now_ms + m->config.interval_ms;
 	m->probe_failures = 0;
 	if (c) {

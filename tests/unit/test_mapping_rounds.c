@@ -278,7 +278,7 @@ static void test_change_with_one_server(void **state)
 static void test_remap_by_reset(void **state)
 {
 	struct world *w = world_new(PH_TCP, 8, 3);
-	uint64_t reset_ms;
+	uint64_t reset_ms, verified_ms;
 
 	(void)state;
 	world_start(w);
@@ -288,11 +288,13 @@ static void test_remap_by_reset(void **state)
 	/* A probe is just under way, and hears of the time before. */
 	pass(w, 5);
 	reset_ms = w->now;
+	verified_ms = view(w).verified_ms;
 	closed(w, 0, ECONNRESET);
 	closed(w, 1, ECONNRESET);
 	assert_int_equal(probes(w), 3);
 	probe_answer_at(w, PROBE, "203.0.113.7:1000");
 	assert_int_equal(probes(w), 2);
+	assert_int_equal(view(w).verified_ms, verified_ms);
 	w->flows[0].opened = w->flows[1].opened = 0;
 	serve(w, 500, at_2000);
 	assert_int_equal(w->announced[PH_ANNOUNCE_CHANGE], 1);
@@ -308,6 +310,7 @@ static void test_no_storm(void **state)
 	unsigned opened[2] = { 0 };
 
 	(void)state;
+	w->config.interval_ms = 40; /* so that closing after 50 ms is no failure */
 	world_start(w);
 	serve(w, 1000, at_1000);
 	/* Servers that close all the time. */
@@ -473,6 +476,36 @@ static void test_udp_holder_verifies_nothing(void **state)
 	world_free(w);
 }
 
+/* A holder whose own flow has another public endpoint holds nothing. */
+static const char *holder_elsewhere(struct world *w, unsigned flow)
+{
+	(void)flow;
+	return server_of(w, flow) == 10 ? "203.0.113.7:2000" : "203.0.113.7:1000";
+}
+
+static void test_udp_holder_moves(void **state)
+{
+	struct world *w = world_new(PH_UDP, 4, 0);
+
+	(void)state;
+	world_start(w);
+	assert_int_equal(server_of(w, 0), 10);
+	serve(w, 300, holder_elsewhere);
+	assert_int_equal(want(w).public_endpoint.port, 1000);
+	assert_int_not_equal(server_of(w, 0), 10);
+	world_free(w);
+
+	/* Also if nobody's answer is fresh, so that nobody is to blame. */
+	w = world_new(PH_UDP, 4, 0);
+	world_start(w);
+	serve(w, 240000, at_1000);
+	assert_int_equal(server_of(w, 0), 10);
+	serve(w, 10500, holder_elsewhere);
+	assert_int_equal(want(w).public_endpoint.port, 1000);
+	assert_int_not_equal(server_of(w, 0), 10);
+	world_free(w);
+}
+
 static void test_udp(void **state)
 {
 	struct world *w = world_new(PH_UDP, 3, 0);
@@ -511,6 +544,7 @@ int main(void)
 		cmocka_unit_test(test_verify_goes_round),
 		cmocka_unit_test(test_too_few_to_verify),
 		cmocka_unit_test(test_udp_holder_verifies_nothing),
+		cmocka_unit_test(test_udp_holder_moves),
 		cmocka_unit_test(test_udp),
 	};
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -42,7 +43,8 @@ struct fixture {
 	size_t last_len;
 	char last[PH_CONTROL_LINE_MAX + 1];
 	struct ph_control_client *client; /* that sent the last line */
-	bool cut;                         /* a send said so */
+	struct ph_control_client *kept;
+	bool cut; /* a send said so */
 };
 
 static mode_t mode_at_chmod;
@@ -84,8 +86,9 @@ static void on_line(void *data, struct ph_control_client *client, const char *li
 		assert_false(ph_control_send(client, "more"));
 		break;
 	case ANSWER_KEEP:
-		ph_control_keep(client);
 		assert_true(ph_control_send(client, line));
+		ph_control_keep(client);
+		f->kept = client;
 		break;
 	}
 }
@@ -276,6 +279,7 @@ static void test_longest_line(void **state)
 	struct fixture *f = *state;
 	char *line = malloc(PH_CONTROL_LINE_MAX + 2);
 	int fd = dial(f->path);
+	uint64_t begun;
 
 	assert_non_null(line);
 	memset(line, 'y', PH_CONTROL_LINE_MAX + 1);
@@ -285,7 +289,8 @@ static void test_longest_line(void **state)
 		turn(f);
 	assert_int_equal(f->last_len, PH_CONTROL_LINE_MAX);
 	close(fd);
-	/* One more is one too many, with or without its newline. */
+	/* One more is one too many, with or without its newline; that takes no time. */
+	begun = uv_now(&f->loop);
 	line[PH_CONTROL_LINE_MAX] = 'y';
 	line[PH_CONTROL_LINE_MAX + 1] = '\n';
 	for (size_t extra = 1; extra <= 2; extra++) {
@@ -295,6 +300,7 @@ static void test_longest_line(void **state)
 		assert_int_equal(expect_end(f, fd), 0);
 		close(fd);
 	}
+	assert_in_range(uv_now(&f->loop) - begun, 0, PH_CONTROL_IDLE_MS / 2);
 	assert_int_equal(f->lines, 1);
 	free(line);
 	await_gone(f, 3);
@@ -540,6 +546,7 @@ static void test_time_limits(void **state)
 	say(half, "{\"command\"", 10);
 	settle(f);
 
+	assert_true(ph_control_send(f->kept, "event"));
 	begun = uv_now(&f->loop);
 	await_gone(f, 4);
 	assert_in_range(uv_now(&f->loop) - begun, PH_CONTROL_IDLE_MS - 1500,
@@ -654,6 +661,24 @@ static void test_live_is_left_alone(void **state)
 	close(two);
 	close(listener);
 	assert_int_equal(unlink(f->path), 0);
+}
+
+/* A daemon that is just beginning, or just ending: its lock is there and its socket is not. */
+static void test_lock(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	shut(f);
+	fd = open(f->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_int_equal(again(f, f->path), -EADDRINUSE);
+	assert_int_equal(access(f->lock, F_OK), 0);
+	/* What a killed one leaves is a file and no lock. */
+	close(fd);
+	assert_int_equal(again(f, f->path), 0);
+	assert_int_equal(access(f->lock, F_OK), -1);
 }
 
 static void test_names_that_cannot_be(void **state)
@@ -821,6 +846,7 @@ int main(void)
 		WITH_SERVER(test_mode),
 		WITH_SERVER(test_stale_is_replaced),
 		WITH_SERVER(test_live_is_left_alone),
+		WITH_SERVER(test_lock),
 		WITH_SERVER(test_names_that_cannot_be),
 		WITH_SERVER(test_directory_not_writable),
 		WITH_SERVER(test_close_removes_only_its_own),

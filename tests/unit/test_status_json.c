@@ -190,25 +190,27 @@ static void test_without_values(void **state)
 		       "\"connections\":null}");
 }
 
-static void test_targets(void **state)
+static void assert_target(enum ph_target_kind kind, uint16_t port, bool known, const char *text)
 {
 	struct ph_config_mapping config = config_of("web");
 	struct ph_status_mapping s = up(&config);
-	struct ph_endpoint public = s.view.public_endpoint;
 
+	config.core.target.kind = kind;
+	config.core.target.port = port;
+	if (!known)
+		s.view.public_endpoint.port = 0;
+	assert_mapping(&s, text);
+}
+
+static void test_targets(void **state)
+{
 	(void)state;
-	config.core.target.port = 0;
-	assert_mapping(&s, "{\"target\":\"192.168.10.50:32451\"}");
-	s.view.public_endpoint.port = 0;
-	assert_mapping(&s, "{\"target\":\"192.168.10.50:public\"}");
-	config.core.target.kind = PH_TARGET_LOCAL;
-	assert_mapping(&s, "{\"target\":\":public\"}");
-	s.view.public_endpoint = public;
-	assert_mapping(&s, "{\"target\":\":32451\"}");
-	config.core.target.port = 443;
-	assert_mapping(&s, "{\"target\":\":443\"}");
-	config.core.target.kind = PH_TARGET_NONE;
-	assert_mapping(&s, "{\"target\":\"none\"}");
+	assert_target(PH_TARGET_ADDRESS, 0, true, "{\"target\":\"192.168.10.50:32451\"}");
+	assert_target(PH_TARGET_ADDRESS, 0, false, "{\"target\":\"192.168.10.50:public\"}");
+	assert_target(PH_TARGET_LOCAL, 0, false, "{\"target\":\":public\"}");
+	assert_target(PH_TARGET_LOCAL, 0, true, "{\"target\":\":32451\"}");
+	assert_target(PH_TARGET_LOCAL, 443, true, "{\"target\":\":443\"}");
+	assert_target(PH_TARGET_NONE, 0, true, "{\"target\":\"none\"}");
 }
 
 static void test_hooks(void **state)

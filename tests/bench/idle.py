@@ -7,15 +7,7 @@ import subprocess
 import tempfile
 import time
 
-from common import BIND_PORT, PUBLIC_PORT, program, server_options, table
-
-
-def memory(pid):
-    """kB of proportional, private dirty and resident memory."""
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-        text = f.read()
-    return {k: int(re.search(rf"^{k}:\s+(\d+) kB", text, re.M).group(1))
-            for k in ("Pss", "Private_Dirty", "Rss")}
+from common import BIND_PORT, PUBLIC_PORT, memory, program, server_options, table
 
 
 def system_calls(pid, seconds, directory):

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from common import BIND_PORT, PUBLIC_PORT, pinhold_program, program, server_options, table
+from common import BIND_PORT, PUBLIC_PORT, pinhold_program, program, round_trip, server_options, table
 
 MS = 1e6  # nanoseconds
 ALLOWED = 15
@@ -41,7 +41,7 @@ class Start:
         poll.register(self.fifo, select.POLLIN)
         if not poll.poll(20000):
             raise RuntimeError("no hook call within 20 s:\n" + "\n".join(self.times()))
-        return int(os.read(self.fifo, 64))
+        return int(os.read(self.fifo, 4096).split()[0])
 
     def pinhold(self):
         """Milliseconds from exec to the hook's first instruction."""
@@ -71,17 +71,6 @@ class Start:
         finally:
             process.kill()
             process.wait()
-
-
-def round_trip(lab, n):
-    """Milliseconds from SYN to SYN+ACK, gateway to keep-alive server; the median of n."""
-    found = []
-    for _ in range(n):
-        with lab.gw.ns.socket(2, 1) as s:  # AF_INET, SOCK_STREAM
-            begin = time.monotonic_ns()
-            s.connect((lab.internet.real[2].address, 80))
-            found.append((time.monotonic_ns() - begin) / MS)
-    return statistics.median(found)
 
 
 def row(what, found, asked="", note=""):

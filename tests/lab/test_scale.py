@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Many mappings in one daemon: all of them are up, and what concerns one does not concern the others."""
+import pytest
+
+COUNT = 200
+BIND, OFFSET = 10000, 20000
+
+
+@pytest.fixture
+def settings(lab):
+    """settings(n): a file's sections with so many mappings, TCP and UDP in turn, two thirds of them TCP."""
+    def make(count=COUNT):
+        lab.isp.full_cone_range(BIND, BIND + count - 1, OFFSET)
+        sections = {"global": {"interface": "wan"}}
+        for n in range(count):
+            udp = n % 3 == 2
+            sections[f"m{n}"] = {
+                "protocol": "udp" if udp else "tcp", "bind": BIND + n, "hook": False,
+                "target": f"{lab.nas.address}:{lab.nas.echo.port if udp else 443}"}
+        return sections
+
+    return make
+
+
+def await_all(p, count, timeout=60):
+    for n in range(count):
+        p.wait_state(f"m{n}", "up", timeout)
+
+
+def statuses(p):
+    return {m["name"]: m for m in p.status()["mappings"]}
+
+
+def public(lab, n):
+    return (lab.isp.public, BIND + n + OFFSET)
+
+
+def test_all_are_up_where_the_nat_has_put_them(lab, settings):
+    with lab.pinhold_file(settings()) as p:
+        await_all(p, COUNT)
+        found = statuses(p)
+        assert len(found) == COUNT
+        for n in range(COUNT):
+            s = found[f"m{n}"]
+            assert s["state"] == "up"
+            assert (s["public"]["address"], s["public"]["port"]) == public(lab, n)
+            assert s["private"] == {"address": lab.gw.wan, "port": BIND + n}
+        table = lab.gw.table()
+        for n in range(COUNT):
+            assert f'comment "m{n}: {lab.isp.public}:{BIND + n + OFFSET}"' in table
+        for n in (0, 1, 100, 198):
+            assert lab.client.get(public(lab, n)).body == "nas"
+        for n in (2, 101, 197):
+            assert lab.client.udp(public(lab, n))[0] == "nas"
+
+
+def lasting(status):
+    """What a mapping keeps as long as nobody touches it."""
+    return (status["state"], status["since"], status["endpoint_since"], status["public"], status["private"],
+            status["changes"], [(h["server"], h["since"]) for h in status["holders"]])
+
+
+def test_reload_of_one_touches_one_chain(lab, settings):
+    with lab.pinhold_file(settings()) as p:
+        await_all(p, COUNT)
+        assert lab.client.get(public(lab, 57)).body == "nas"
+        assert lab.client.get(public(lab, 58 + 2)).body == "nas"
+        before, handles = statuses(p), lab.gw.handles()
+        monitor = lab.gw.monitor()
+        p.change("m57", target=":443")
+        said = p.reload().stdout
+        transactions = monitor.stop()
+        after, handles_after = statuses(p), lab.gw.handles()
+
+        assert "m57" in said and f"{COUNT - 1} unchanged" in said
+        assert len(transactions) == 1, transactions
+        for line in transactions[0]:
+            assert "in-m57" in line or "loop-m57" in line, line
+        assert {k: v for k, v in handles.items() if "m57" not in k} == \
+            {k: v for k, v in handles_after.items() if "m57" not in k}
+        assert {k: lasting(v) for k, v in before.items()} == {k: lasting(v) for k, v in after.items()}
+        # A counter goes on counting where it was, that of the changed mapping too.
+        assert (lab.gw.counter("m57"), lab.gw.counter("m60")) == (1, 1)
+        assert lab.client.get(public(lab, 57)).body == "gw"
+        assert lab.client.get(public(lab, 60)).body == "nas"
+        assert (lab.gw.counter("m57"), lab.gw.counter("m60")) == (2, 2)
+
+
+def test_remap_of_one_is_seen_by_one(lab, settings):
+    sections = settings()
+    del sections["m57"]["hook"]  # the lab's own
+    sections["global"]["detect"] = "1s"
+    with lab.pinhold_file(sections) as p:
+        await_all(p, COUNT)
+        p.wait_hook("m57")
+        before, handles = statuses(p), lab.gw.handles()
+        lab.isp.remap(public_port=40123, bind_port=BIND + 57)
+        assert p.wait_hook("m57").endpoint == (lab.isp.public, 40123)
+        after, handles_after = statuses(p), lab.gw.handles()
+        assert lab.client.get((lab.isp.public, 40123)).body == "nas"
+        for which in (before, after):
+            del which["m57"]
+        assert {k: lasting(v) for k, v in before.items()} == {k: lasting(v) for k, v in after.items()}
+        assert {k: v for k, v in handles.items() if "m57" not in k} == \
+            {k: v for k, v in handles_after.items() if "m57" not in k}
+
+
+def limits(pid):
+    with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+        line = next(x for x in f if x.startswith("Max open files"))
+    return tuple(int(x) for x in line.split()[3:5])
+
+
+def test_raises_its_own_descriptor_limit(lab, settings):
+    count = 60
+    with lab.pinhold_file(settings(count), prefix=["prlimit", "--nofile=64:4096"]) as p:
+        await_all(p, count)
+        soft, hard = limits(p.pid)
+        assert 64 < soft <= hard == 4096
+        assert p.descriptors() > 64
+
+
+def test_says_which_limit_is_too_low(lab, settings):
+    """Somebody who reads the log must learn the limit's name, what it is and what it should be at least."""
+    with lab.pinhold_file(settings(60), prefix=["prlimit", "--nofile=64:64"]) as p:
+        line = p.wait_log(r"(?i)descriptors?.*\b64\b.*|\b64\b.*descriptors?.*").group(0)
+        assert "LimitNOFILE" in line or "ulimit -n" in line, line
+        # What can be held is held, and nothing crashes.
+        assert p.status()["mappings"]

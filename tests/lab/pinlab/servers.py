@@ -197,8 +197,8 @@ class Coturn(Process):
         said, opened = [], 0
         for line in process.stdout:
             said.append(line)
-            opened += "listener opened on" in line and line.rstrip().endswith(":3478")
-            if opened == 2 * len(self._addresses):  # TCP and UDP
+            opened += "listener opened on" in line and line.rstrip().endswith((":3478", ":3479"))
+            if opened == 4 * len(self._addresses):  # TCP and UDP, at both ports
                 break
         else:
             raise net.CommandFailed("coturn did not start:\n" + "".join(said))
@@ -288,12 +288,14 @@ class Internet:
         self._processes = []
         for servers in (*([s] for s in self.real), self.more):
             self._start(servers)
-        # Public STUN servers listen on many a port.
+        # Public STUN servers listen on many a port. Several of them at one address lead to the same socket of
+        # coturn, and whoever asks two of these from one port within conntrack's memory is given another port
+        # by this very translation: 3478 and 3479 are coturn's own.
         ns.nft("""
             table inet ports {
                 chain prerouting {
                     type nat hook prerouting priority dstnat;
-                    meta l4proto { tcp, udp } th dport { 443, 3470-3477, 3479-3489, 19302-19309 } \
+                    meta l4proto { tcp, udp } th dport { 443, 3470-3477, 3480-3489, 19302-19309 } \
                         dnat to :3478
                 }
             }
@@ -331,7 +333,7 @@ class Internet:
     def apply_outages(self):
         rules = ""
         for (address, what), how in self.outages.items():
-            ports = {"stun": "th dport 3478", "http": "th dport 80", "all": ""}[what]
+            ports = {"stun": "th dport { 3478, 3479 }", "http": "th dport 80", "all": ""}[what]
             match = f"ip daddr {address} meta l4proto {{ tcp, udp }} {ports}"
             if how == "rst":
                 rules += f"{match} meta l4proto tcp reject with tcp reset\n{match} reject\n"

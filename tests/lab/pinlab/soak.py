@@ -131,6 +131,7 @@ class Soak:
     def __init__(self, lab, say=print):
         self.lab, self.say = lab, say
         self.steps = 0
+        self._marks = []  # how many lines the log had when each step began
         self._port = 20000
         self._address = gateway.WAN
         self._away = {}
@@ -273,6 +274,7 @@ class Soak:
     def step(self, step):
         self.steps += 1
         self.say(f"soak {self.steps} {json.dumps(step)}", flush=True)
+        self._marks.append(self.daemon.count())
         step = dict(step)
         time.sleep(step.pop("after"))  # disturbances come at their own times
         getattr(self, step.pop("fault"))(**step)
@@ -363,7 +365,8 @@ class Soak:
         assert set(re.findall(r"^\tcounter (\S+) \{", text, re.M)) == set(statuses), text
 
     def check_log(self):
-        bad = [line for line in self.daemon.lines if FORBIDDEN.search(line)]
+        bad = [f"in step {sum(mark <= n for mark in self._marks)}: {line}"
+               for n, line in enumerate(self.daemon.lines) if FORBIDDEN.search(line)]
         assert not bad, "\n".join(bad)
 
     def resources(self, seconds, enough=lambda descriptors, octets: False):

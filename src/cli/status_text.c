@@ -204,13 +204,14 @@ static void print_summary(FILE *out, const json_t *daemon, const json_t *mapping
 	for (size_t i = 0; i < n; i++)
 		up += strcmp(member_text(json_array_get(mappings, i), "state"), "up") == 0;
 	age(daemon, "started", now, running);
-	snprintf(line, sizeof(line),
-		 "pinhold %s, pid %d, running %s with %.700s: %zu mapping%s, %zu up",
+	snprintf(line, sizeof(line), "pinhold %s, pid %d, running for %s: %zu of %zu mapping%s up",
 		 member_text(daemon, "version"),
-		 (int)json_integer_value(json_object_get(daemon, "pid")), running,
-		 *config ? config : "the command line's mapping", n, n == 1 ? "" : "s", up);
+		 (int)json_integer_value(json_object_get(daemon, "pid")), running, up, n,
+		 n == 1 ? "" : "s");
 	wrap(out, line, 0, 2, width);
-	snprintf(line, sizeof(line), "table inet pinhold: %s, %s%s%.500s",
+	snprintf(line, sizeof(line), "file: %.900s", *config ? config : "none, by command line");
+	wrap(out, line, 0, 6, width);
+	snprintf(line, sizeof(line), "table: inet pinhold, %s, %s%s%.500s",
 		 json_is_true(json_object_get(table, "installed")) ? "installed" : "NOT installed",
 		 strcmp(member_text(table, "ownership"), "owner") == 0
 			 ? "owned by the daemon"
@@ -221,7 +222,7 @@ static void print_summary(FILE *out, const json_t *daemon, const json_t *mapping
 		strcat(line, foreign);
 		strcat(line, " ago");
 	}
-	wrap(out, line, 0, 2, width);
+	wrap(out, line, 0, 7, width);
 }
 
 int status_print_all(FILE *out, const json_t *daemon, const json_t *mappings, time_t now,
@@ -323,7 +324,9 @@ static void print_trust(const struct page *p, const json_t *m)
 		      ? "not endpoint-independent (symmetric): each server sees another endpoint, and nobody can call in"
 		      : "not known: fewer than two servers have answered");
 	field(p, "verified", "%s%s%s", verified ? verified : "never", verified ? " ago" : "",
-	      can ? "" : "; there are too few STUN servers to verify by fresh flows");
+	      can || strcmp(member_text(m, "state"), "up") != 0
+		      ? ""
+		      : "; there are too few STUN servers to verify by fresh flows");
 }
 
 static void print_holders(const struct page *p, const json_t *m)

@@ -721,8 +721,9 @@ static void test_table(void **state)
 	/* One line for each mapping, under the head. */
 	assert_string_equal(
 		text,
-		"pinhold 0.1.0, pid 4711, running 2h 13m with /etc/pinhold.conf: 2 mappings, 2 up\n"
-		"table inet pinhold: installed, owned by the daemon\n"
+		"pinhold 0.1.0, pid 4711, running for 2h 13m: 2 of 2 mappings up\n"
+		"file: /etc/pinhold.conf\n"
+		"table: inet pinhold, installed, owned by the daemon\n"
 		"\n"
 		"MAPPING  STATE  SINCE   CONNS  BIND      PUBLIC ENDPOINT    TARGET\n"
 		"web      up     2h 13m     12  8443/tcp  203.0.113.7:32451  192.168.10.50:443\n"

@@ -755,7 +755,7 @@ static void test_table_with_what_is_long(void **state)
 	/* With the room for it, nothing is broken. */
 	text = print(mappings, 200);
 	/* Summary, blank line, head, three mappings and what one of them lacks. */
-	assert_int_equal(count(text, '\n'), 2 + 1 + 1 + 3 + 1);
+	assert_int_equal(count(text, '\n'), 3 + 1 + 1 + 3 + 1);
 	free(text);
 	json_decref(mappings);
 }

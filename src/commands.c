@@ -111,6 +111,7 @@ static void watch(struct ph_daemon *d, struct ph_control_client *client)
 	d->watchers = w;
 }
 
+/* cppcheck-suppress constParameter // the type is ph_control_events' */
 static void on_gone(void *data, struct ph_control_client *client)
 {
 	struct ph_daemon *d = data;

@@ -387,12 +387,14 @@ void daemon_limit_files(struct ph_daemon *d)
  */
 static int refuse(const struct ph_daemon *d, const struct mapping_run *run)
 {
-	const struct ph_mapping_config *core = &run->config->core;
+	const struct ph_mapping_config *core;
 	struct ph_endpoint local;
 	int r = -EADDRINUSE;
 
+	assert(run);
 	if (d->config_path || !run->current)
 		return 0;
+	core = &run->config->core;
 	if (note_interface_missing(run))
 		return -ENODEV;
 	local = ph_mapping_private(run->current->machine);

@@ -183,8 +183,11 @@ static void resolve(struct hold *hold, const struct ph_action *a)
 static void cancel_lookups(struct hold *hold)
 {
 	while (hold->lookups) {
-		ph_resolve_cancel(hold->lookups->request);
-		forget_lookup(hold->lookups);
+		struct lookup_run *l = hold->lookups;
+
+		hold->lookups = l->next;
+		ph_resolve_cancel(l->request);
+		free(l);
 	}
 }
 

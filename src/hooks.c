@@ -326,6 +326,7 @@ int hooks_set(struct mapping_run *run)
 	for (size_t i = 0; i < config->n_hooks; i++) {
 		struct hook_run *h = hook_find(run, config->hooks[i].path);
 
+		assert(h); /* found or made above */
 		h->gone = false;
 		h->receiver.events = config->hooks[i].events;
 	}

@@ -56,7 +56,6 @@ static size_t find(const struct ph_daemon *d, const char *name, size_t near)
 
 struct change {
 	struct mapping_run **runs; /* the new list; it takes over what stays */
-	struct mapping_run **leaving;
 	json_t *changed, *added, *removed;
 	size_t unchanged;
 };

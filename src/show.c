@@ -60,14 +60,23 @@ void show_mapping(const struct mapping_run *run, struct ph_status_mapping *ret)
 	ret->n_hooks = hooks_status(run, ret->hooks);
 }
 
-/* What would be news, without what moves with every answer. */
-static struct ph_mapping_view steady(const struct ph_mapping_view *view)
+/* Whether b would be no news after a; round-trip times move with every answer, and are none. */
+static bool same(const struct ph_mapping_view *a, const struct ph_mapping_view *b)
 {
-	struct ph_mapping_view v = *view;
-
-	for (size_t i = 0; i < PH_FLOW_HOLDERS; i++)
-		v.holders[i].rtt_ms = 0;
-	return v;
+	if (a->state != b->state || a->why != b->why ||
+	    !ph_endpoint_equal(&a->private_endpoint, &b->private_endpoint) ||
+	    !ph_endpoint_equal(&a->public_endpoint, &b->public_endpoint) ||
+	    a->state_since_ms != b->state_since_ms ||
+	    a->endpoint_since_ms != b->endpoint_since_ms || a->verified_ms != b->verified_ms ||
+	    a->changes != b->changes || a->can_verify != b->can_verify ||
+	    a->independence != b->independence || a->n_holders != b->n_holders)
+		return false;
+	for (size_t i = 0; i < a->n_holders; i++)
+		if (!ph_endpoint_equal(&a->holders[i].server, &b->holders[i].server) ||
+		    a->holders[i].open != b->holders[i].open ||
+		    a->holders[i].since_ms != b->holders[i].since_ms)
+			return false;
+	return true;
 }
 
 static void file_name(const char *mapping, char name[static PH_NAME_MAX + 8])
@@ -107,17 +116,15 @@ void show_removed(struct ph_daemon *d, const char *name)
 static void show_run(struct ph_daemon *d, struct mapping_run *run)
 {
 	struct ph_status_mapping status;
-	struct ph_mapping_view view;
 	const char *state;
 	bool outdated = run->outdated;
 
 	show_mapping(run, &status);
-	view = steady(&status.view);
 	state = ph_status_state(&status);
 	run->outdated = false;
-	if (!outdated && state == run->shown_state && memcmp(&view, &run->shown, sizeof(view)) == 0)
+	if (!outdated && state == run->shown_state && same(&status.view, &run->shown))
 		return;
-	run->shown = view;
+	run->shown = status.view;
 	if (d->run_directory)
 		write_file(d, run, &status);
 	if (state != run->shown_state) {

@@ -273,7 +273,7 @@ def test_wrong_file_by_signal_is_told_in_the_log(pair, other, witness):
     pair.write(WRONG)
     pair.hup()
     for line, word in MISTAKES.items():
-        assert pair.logged(rf"{re.escape(pair.path)}:{line}: .*{word}"), pair.story()
+        pair.wait_log(rf"{re.escape(pair.path)}:{line}: .*{word}")
     other.unmoved()
     witness.unmoved()
 

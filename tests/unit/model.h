@@ -95,7 +95,7 @@ __attribute__((format(printf, 2, 3))) static inline void trace(struct model *w, 
 	va_end(ap);
 }
 
-static inline void broken(struct model *w, const char *promise, int line)
+__attribute__((noreturn)) static inline void broken(struct model *w, const char *promise, int line)
 {
 	unsigned from = w->n_trace > TRACE_MAX ? w->n_trace - TRACE_MAX : 0;
 
@@ -104,6 +104,7 @@ static inline void broken(struct model *w, const char *promise, int line)
 	for (unsigned i = from; i < w->n_trace; i++)
 		fprintf(stderr, "  %s\n", w->trace[i % TRACE_MAX]);
 	fail();
+	abort(); /* it does not come back, which compilers cannot see */
 }
 
 #define PROMISE(w, is, what) ((is) ? (void)0 : broken(w, what, __LINE__))
@@ -119,6 +120,14 @@ static inline bool names(const struct want_copy *c, const struct ph_endpoint *lo
 		if (ph_endpoint_equal(&c->peers[i], peer))
 			return true;
 	return false;
+}
+
+static inline bool same_peers(const struct ph_endpoint *a, const struct ph_endpoint *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!ph_endpoint_equal(&a[i], &b[i]))
+			return false;
+	return true;
 }
 
 /* After each event: a new want is remembered, and protects every flow that is open. */
@@ -139,8 +148,7 @@ static inline void look_at_want(struct model *w)
 						  &last->plan.public_endpoint) &&
 				ph_endpoint_equal(&plan.private_endpoint,
 						  &last->plan.private_endpoint) &&
-				memcmp(plan.peers ? (const void *)plan.peers : "", last->peers,
-				       plan.n_peers * sizeof(last->peers[0])) == 0,
+				same_peers(plan.peers, last->peers, plan.n_peers),
 			"another want has another generation");
 		return;
 	}
@@ -214,7 +222,6 @@ static inline struct peer *peer_at(struct model *w, const struct ph_endpoint *e)
 		if (ph_endpoint_equal(&w->peers[i].endpoint, e))
 			return &w->peers[i];
 	broken(w, "a flow goes to a server that DNS told of", __LINE__);
-	return NULL;
 }
 
 static inline uint16_t port_for(struct model *w, struct peer *p)

@@ -173,14 +173,16 @@ static void check_up(struct model *w)
 /* One of many lies: nothing comes of it. */
 static void check_liar(struct model *w)
 {
-	unsigned ups = w->ups, changes;
 	struct ph_mapping_view view;
+	unsigned ups = w->ups, changes;
+	struct peer *liar;
 
 	ph_mapping_view(w->m, w->now, &view);
 	changes = view.changes;
 	if (w->config.stun->n < 5 || view.public_endpoint.port != w->public_port)
 		return;
-	peer_at(w, &w->installed.peers[0])->mood = LIAR;
+	liar = peer_at(w, &w->installed.peers[0]);
+	liar->mood = LIAR;
 	trace(w, ".%u lies", w->installed.peers[0].address.octets[3]);
 	run(w, 1800000);
 	ph_mapping_view(w->m, w->now, &view);

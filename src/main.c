@@ -72,6 +72,11 @@ static int read_words(int argc, char **argv, enum takes takes, int max, struct w
 	}
 	words.n = argc - optind;
 	words.rest = argv + optind;
+	if (words.n > max && takes == TAKES_FILE)
+		return cli_say(
+			CLI_USAGE,
+			"%s: \"%s\" is too much; a file is named with -c: `pinhold %s -c FILE`",
+			argv[1], words.rest[max], argv[1]);
 	if (words.n > max)
 		return cli_say(CLI_USAGE, "%s: \"%s\" is too much; `pinhold %s --help`", argv[1],
 			       words.rest[max], argv[1]);

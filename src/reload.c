@@ -25,10 +25,13 @@ static void on_report(void *data, bool mistake, unsigned line, const char *text)
 {
 	struct reading *reading = data;
 
-	if (mistake)
-		ph_error("%s:%u: %s", reading->path, line, text);
+	enum ph_log_level level = mistake ? PH_LOG_ERROR : PH_LOG_WARNING;
+
+	/* Line 0 is the file as a whole. */
+	if (line)
+		ph_log(level, "%s:%u: %s", reading->path, line, text);
 	else
-		ph_warning("%s:%u: %s", reading->path, line, text);
+		ph_log(level, "%s: %s", reading->path, text);
 	json_array_append_new(mistake ? reading->mistakes : reading->notices,
 			      json_pack("{s:i, s:s}", "line", (int)line, "text", text));
 }
@@ -192,9 +195,10 @@ static json_t *take_over(struct ph_daemon *d, struct ph_config *config, struct r
 	if (memcmp(&d->plan, &config->plan, sizeof(d->plan)) != 0)
 		d->rebuild = d->dirty = true;
 	d->plan = config->plan;
-	answer = json_pack("{s:{s:I, s:O, s:O, s:O, s:O}}", "reload", "unchanged",
-			   (json_int_t)c.unchanged, "changed", c.changed, "added", c.added,
-			   "removed", c.removed, "notices", reading->notices);
+	answer =
+		json_pack("{s:{s:I, s:O, s:O, s:O, s:s, s:O}}", "reload", "unchanged",
+			  (json_int_t)c.unchanged, "changed", c.changed, "added", c.added,
+			  "removed", c.removed, "path", reading->path, "notices", reading->notices);
 	ph_info("reloaded unchanged=%zu changed=%zu added=%zu removed=%zu", c.unchanged,
 		json_array_size(c.changed), json_array_size(c.added), json_array_size(c.removed));
 	if (json_array_size(c.changed) || json_array_size(c.added))

@@ -18,7 +18,7 @@
  *	"mistakes":[{"line":7,"text":"..."}]     what is wrong in it
  *
  * A reload that was carried out is {"reload":{"unchanged":9,"changed":["web"],"added":[],
- * "removed":[],"notices":[{"line":7,"text":"..."}]}}, where "path" may name the notices' file.
+ * "removed":[],"path":"...","notices":[{"line":7,"text":"..."}]}}. Line 0 is the file as a whole.
  */
 
 #include <stdbool.h>

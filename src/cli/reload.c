@@ -26,15 +26,17 @@ static void print_names(const json_t *reload, const char *key, bool *first)
 		printf(" and %zu more", n - NAMES_SHOWN);
 }
 
-/* path "": not known. */
+/* Line 0 is the file as a whole. */
 static void say_lines(const json_t *lines, const char *path)
 {
 	for (size_t i = 0; i < json_array_size(lines); i++) {
 		const json_t *item = json_array_get(lines, i);
+		int line = (int)json_integer_value(json_object_get(item, "line"));
 
-		cli_line("%s%s%d: %s", *path ? path : "line", *path ? ":" : " ",
-			 (int)json_integer_value(json_object_get(item, "line")),
-			 member_text(item, "text"));
+		if (line)
+			cli_line("%s:%d: %s", path, line, member_text(item, "text"));
+		else
+			cli_line("%s: %s", path, member_text(item, "text"));
 	}
 }
 
@@ -59,9 +61,11 @@ static int say_failure(const json_t *answer)
 
 	if (json_array_size(mistakes)) {
 		say_lines(mistakes, path);
-		return CLI_USAGE;
+		return cli_say(CLI_USAGE, "%s: not loaded; everything stays as it was", path);
 	}
-	return cli_say(*path ? CLI_USAGE : CLI_FAILED, "%s",
+	if (*path)
+		return cli_say(CLI_USAGE, "%s; everything stays as it was", error);
+	return cli_say(CLI_FAILED, "%s",
 		       *error ? error : "the daemon does not say whether it has reloaded");
 }
 

@@ -37,6 +37,7 @@ struct layout {
 struct row {
 	char cells[COLUMNS][CELL_OCTETS];
 	const char *why;
+	const json_t *hooks;
 };
 
 const char *status_duration(time_t seconds, char buf[static STATUS_DURATION_STRLEN])
@@ -111,6 +112,22 @@ static const char *age(const json_t *object, const char *key, time_t now,
 	return member_time(object, key, &at) ? status_duration(now - at, buf) : NULL;
 }
 
+/* How a hook's last call has ended: "failed, exit status 3". */
+static const char *result_text(const json_t *last, char *buf, size_t size)
+{
+	const json_t *status = json_object_get(last, "status");
+	const json_t *signal = json_object_get(last, "signal");
+	const char *result = member_text(last, "result"), *error = member_text(last, "error");
+
+	if (json_is_integer(signal))
+		snprintf(buf, size, "%s, signal %d", result, (int)json_integer_value(signal));
+	else if (json_integer_value(status) != 0)
+		snprintf(buf, size, "%s, exit status %d", result, (int)json_integer_value(status));
+	else
+		snprintf(buf, size, "%s%s%s", result, *error ? ", " : "", error);
+	return buf;
+}
+
 /* ---- the table ---- */
 
 static void fill_row(struct row *row, const json_t *m, time_t now)
@@ -137,6 +154,7 @@ static void fill_row(struct row *row, const json_t *m, time_t now)
 	for (unsigned i = 0; i < COLUMNS; i++)
 		clean(row->cells[i]);
 	row->why = member_text(m, "why");
+	row->hooks = json_object_get(m, "hooks");
 }
 
 /* Returns the columns that this takes. */
@@ -190,6 +208,28 @@ static void print_cells(FILE *out, const char cells[COLUMNS][CELL_OCTETS], const
 		at = start + len;
 	}
 	fputc('\n', out);
+}
+
+/* What is not well about a mapping, below its row. */
+static void print_troubles(FILE *out, const struct row *row, unsigned width)
+{
+	char line[1024], result[128];
+
+	if (*row->why) {
+		fputs("  ", out);
+		wrap(out, row->why, 2, 2, width);
+	}
+	for (size_t i = 0; i < json_array_size(row->hooks); i++) {
+		const json_t *hook = json_array_get(row->hooks, i);
+		const json_t *last = json_object_get(hook, "last");
+
+		if (!json_is_object(last) || strcmp(member_text(last, "result"), "ok") == 0)
+			continue;
+		snprintf(line, sizeof(line), "hook %.800s: %s", member_text(hook, "path"),
+			 result_text(last, result, sizeof(result)));
+		fputs("  ", out);
+		wrap(out, line, 2, 2, width);
+	}
 }
 
 static void print_summary(FILE *out, const json_t *daemon, const json_t *mappings, time_t now,
@@ -248,10 +288,7 @@ int status_print_all(FILE *out, const json_t *daemon, const json_t *mappings, ti
 	print_cells(out, (const char(*)[CELL_OCTETS])heads, &layout);
 	for (size_t i = 0; i < n; i++) {
 		print_cells(out, (const char(*)[CELL_OCTETS])rows[i].cells, &layout);
-		if (*rows[i].why) {
-			fputs("  ", out);
-			wrap(out, rows[i].why, 2, 2, width);
-		}
+		print_troubles(out, &rows[i], width);
 	}
 	free(rows);
 	return 0;
@@ -356,26 +393,16 @@ static void print_hooks(const struct page *p, const json_t *m)
 	for (size_t i = 0; i < json_array_size(hooks); i++) {
 		const json_t *h = json_array_get(hooks, i);
 		const json_t *last = json_object_get(h, "last");
-		const json_t *status = json_object_get(last, "status");
-		const json_t *signal = json_object_get(last, "signal");
-		char ago[STATUS_DURATION_STRLEN], detail[128] = "";
+		char ago[STATUS_DURATION_STRLEN], result[128];
 		const char *ended = age(last, "ended", p->now, ago);
 		time_t retry;
 
 		field(p, i ? "" : "hooks", "%s%s", member_text(h, "path"),
 		      json_is_true(json_object_get(h, "running")) ? ", running now" : "");
-		if (json_is_integer(signal))
-			snprintf(detail, sizeof(detail), ", signal %d",
-				 (int)json_integer_value(signal));
-		else if (json_integer_value(status) != 0)
-			snprintf(detail, sizeof(detail), ", exit status %d",
-				 (int)json_integer_value(status));
-		else if (*member_text(last, "error"))
-			snprintf(detail, sizeof(detail), ", %s", member_text(last, "error"));
 		if (json_is_object(last))
-			field(p, "", "last told %s, %s%s: %s%s", member_text(last, "event"),
-			      ended ? ended : "", ended ? " ago" : "", member_text(last, "result"),
-			      detail);
+			field(p, "", "last told %s, %s%s: %s", member_text(last, "event"),
+			      ended ? ended : "", ended ? " ago" : "",
+			      result_text(last, result, sizeof(result)));
 		if (member_time(h, "retry", &retry))
 			field(p, "", "told again in %s", status_duration(retry - p->now, ago));
 	}
@@ -393,6 +420,11 @@ void status_print_one(FILE *out, const json_t *m, time_t now, unsigned width)
 	if (*member_text(m, "why"))
 		field(&p, "why", "%s", member_text(m, "why"));
 	field(&p, "protocol", "%s, %s", member_text(m, "protocol"), member_text(m, "family"));
+	if (strcmp(member_text(m, "state"), "disabled") == 0) {
+		field(&p, "target", "%s", member_text(m, "target"));
+		print_hooks(&p, m);
+		return;
+	}
 	print_endpoints(&p, m);
 	if (json_is_integer(count))
 		field(&p, "connections", "%" JSON_INTEGER_FORMAT, json_integer_value(count));

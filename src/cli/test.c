@@ -33,7 +33,11 @@ int ph_test_file(const char *path)
 			*c = '?';
 	r = ph_config_read(path, tell, shown, &config);
 	if (r < 0) {
-		if (r != -EINVAL)
+		if (r == -ENOENT)
+			fprintf(stderr,
+				"pinhold: %s: there is no such file; name another with -c, or see pinhold.conf(5)\n",
+				shown);
+		else if (r != -EINVAL)
 			fprintf(stderr, "pinhold: %s: %s\n", shown, strerror(-r));
 		return 2;
 	}

@@ -82,8 +82,10 @@ def test_what_reload_says(pair, lab, witness):
     for text in ("1 changed: other", "1 added: more", "1 unchanged"):
         assert text in done.stdout, done.stdout
     pair.remove("other")
+    pair.change("more", snat="yes")
     done = pair.reload()
     assert "1 removed: other" in done.stdout, done.stdout
+    assert re.fullmatch(rf"pinhold: {re.escape(pair.path)}:\d+: snat has no effect [^\n]*\n", done.stderr)
     witness.unmoved()
 
 
@@ -260,6 +262,7 @@ def test_wrong_file_changes_nothing_and_all_mistakes_are_told(pair, lab, other, 
     assert set(told) == set(MISTAKES), done.stderr
     for line, word in MISTAKES.items():
         assert word in told[line]
+    assert done.stderr.endswith("everything stays as it was\n")
     assert monitor.stop() == []
     other.unmoved()
     witness.unmoved()

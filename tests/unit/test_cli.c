@@ -388,12 +388,12 @@ static void test_reload(void **state)
 	};
 	static const char *const same[] = {
 		"{\"reload\":{\"unchanged\":2,\"changed\":[],\"added\":[],\"removed\":[],"
-		"\"notices\":[]}}",
+		"\"path\":\"/etc/pinhold.conf\",\"notices\":[]}}",
 		NULL
 	};
 	static const char *const mistakes[] = {
 		"{\"error\":\"2 mistakes\",\"path\":\"/etc/pinhold.conf\",\"mistakes\":["
-		"{\"line\":3,\"text\":\"unknown key\"},{\"line\":9,\"text\":\"no port\"}]}",
+		"{\"line\":0,\"text\":\"no mapping\"},{\"line\":9,\"text\":\"no port\"}]}",
 		NULL
 	};
 	static const char *const vanished[] = {
@@ -412,10 +412,12 @@ static void test_reload(void **state)
 	assert_string_equal(f->out.text, "2 unchanged\n");
 	run(f, "reload", mistakes, 2);
 	assert_string_equal(f->out.text, "");
-	assert_string_equal(f->err.text, "pinhold: /etc/pinhold.conf:3: unknown key\n"
-					 "pinhold: /etc/pinhold.conf:9: no port\n");
+	assert_string_equal(f->err.text, "pinhold: /etc/pinhold.conf: no mapping\n"
+					 "pinhold: /etc/pinhold.conf:9: no port\n"
+					 "pinhold: /etc/pinhold.conf: not loaded; everything stays "
+					 "as it was\n");
 	run(f, "reload", vanished, 2);
-	assert_one_line(f, "/etc/pinhold.conf: No such file");
+	assert_one_line(f, "/etc/pinhold.conf: No such file; everything stays as it was");
 	run(f, "reload", refused, 1);
 	assert_one_line(f, "there is no file");
 }
@@ -585,12 +587,13 @@ static void test_words(void **state)
 		{ "reload now", "\"now\" is too much" },
 		{ "run -c", "-c needs a file" },
 		{ "run -x", "the option -x is not known" },
-		{ "run /etc/pinhold.conf", "\"/etc/pinhold.conf\" is too much" },
+		{ "run /etc/pinhold.conf",
+		  "\"/etc/pinhold.conf\" is too much; a file is named with -c" },
 		{ "run -c /no/such/file", "/no/such/file: there is no such file" },
 		{ "run -c /tmp", "/tmp: Is a directory" },
 		{ "test -c", "-c needs a file" },
 		{ "test file", "\"file\" is too much" },
-		{ "test -c /no/such/file", "/no/such/file: " },
+		{ "test -c /no/such/file", "/no/such/file: there is no such file" },
 		{ "ruleset -c", "-c needs a file" },
 		{ "ruleset -c /no/such/file", "/no/such/file: there is no such file" },
 		{ "ruleset -c/no/such/file", "/no/such/file: there is no such file" },
@@ -714,11 +717,16 @@ static size_t count(const char *text, char c)
 static void test_table(void **state)
 {
 	static const char *const usual[] = { UP, UP, NULL };
-	json_t *mappings = mappings_of(usual);
-	char *text = print(mappings, 80);
+	json_t *mappings = mappings_of(usual), *well = json_array_get(mappings, 1);
+	json_t *hook = json_array_get(json_object_get(well, "hooks"), 0);
+	char *text;
 
 	(void)state;
-	/* One line for each mapping, under the head. */
+	json_object_set_new(well, "name", json_string("well"));
+	json_object_update_new(json_object_get(hook, "last"),
+			       json_pack("{s:s, s:i}", "result", "ok", "status", 0));
+	text = print(mappings, 80);
+	/* One line for each mapping, under the head, and one for what is not well. */
 	assert_string_equal(
 		text,
 		"pinhold 0.1.0, pid 4711, running for 2h 13m: 2 of 2 mappings up\n"
@@ -727,7 +735,8 @@ static void test_table(void **state)
 		"\n"
 		"MAPPING  STATE  SINCE   CONNS  BIND      PUBLIC ENDPOINT    TARGET\n"
 		"web      up     2h 13m     12  8443/tcp  203.0.113.7:32451  192.168.10.50:443\n"
-		"web      up     2h 13m     12  8443/tcp  203.0.113.7:32451  192.168.10.50:443\n");
+		"  hook /etc/pinhold/on-change: failed, exit status 7\n"
+		"well     up     2h 13m     12  8443/tcp  203.0.113.7:32451  192.168.10.50:443\n");
 	free(text);
 	json_decref(mappings);
 }
@@ -743,6 +752,7 @@ static void test_table_with_what_is_long(void **state)
 		strchr(text, 'M'),
 		"MAPPING  STATE    SINCE   CONNS  BIND       PUBLIC ENDPOINT    TARGET\n"
 		"web      up       2h 13m     12  8443/tcp   203.0.113.7:32451  192.168.10.50:443\n"
+		"  hook /etc/pinhold/on-change: failed, exit status 7\n"
 		"a-name-of-thirty-two-octets-here\n"
 		"         opening  -           -  udp        -\n"
 		"                                  [2001:db8:1234:5678:9abc:def0:1234:5678]:51820\n"
@@ -754,8 +764,8 @@ static void test_table_with_what_is_long(void **state)
 	free(text);
 	/* With the room for it, nothing is broken. */
 	text = print(mappings, 200);
-	/* Summary, blank line, head, three mappings and what one of them lacks. */
-	assert_int_equal(count(text, '\n'), 3 + 1 + 1 + 3 + 1);
+	/* Summary, blank line, head, three mappings and what two of them lack. */
+	assert_int_equal(count(text, '\n'), 3 + 1 + 1 + 3 + 2);
 	free(text);
 	json_decref(mappings);
 }
@@ -789,6 +799,18 @@ static void test_page(void **state)
 	json_decref(m);
 	m = json_loads(DOWN, 0, NULL);
 	free(print(m, 80));
+	json_decref(m);
+	/* Of one that nobody holds there is nothing to tell. */
+	m = json_loads(DOWN, 0, NULL);
+	json_object_set_new(m, "state", json_string("disabled"));
+	json_object_set_new(m, "why", json_string("it is disabled in the configuration"));
+	text = print(m, 80);
+	assert_string_equal(text, "mapping       a-name-of-thirty-two-octets-here\n"
+				  "state         disabled\n"
+				  "why           it is disabled in the configuration\n"
+				  "protocol      udp, ipv6\n"
+				  "target        [2001:db8:1234:5678:9abc:def0:1234:5678]:51820\n");
+	free(text);
 	json_decref(m);
 	/* Anything at all that is an object. */
 	m = json_loads("{\"name\":\"\\u001b[31mred\",\"why\":7,\"holders\":[1,null],"

@@ -111,10 +111,12 @@ void note_log(const struct hold *hold, const struct ph_action *a)
 			name);
 		break;
 	case PH_NOTE_BIND_NEXT:
-		ph_warning("bind port taken mapping=%s next=%u: %s", name, a->local.port,
-			   strerror(a->error));
+		ph_log(level, "bind port taken mapping=%s next=%u: %s", name, a->local.port,
+		       strerror(a->error));
 		break;
 	case PH_NOTE_BIND_TAKEN:
+		if (a->repeated)
+			break; /* to find the holder takes a walk through /proc */
 		other_mapping = mapping_on(run, &a->local);
 		if (other_mapping)
 			snprintf(holder, sizeof(holder), "mapping %s", other_mapping);

@@ -134,7 +134,7 @@ struct ph_action {
 	struct ph_endpoint public_endpoint;
 	struct ph_endpoint previous; /* port 0: none was announced before */
 	enum ph_note note;
-	bool repeated;      /* the same server has failed before without an answer in between */
+	bool repeated;      /* the same has failed before without a success in between */
 	int error;          /* errno, or 0 */
 	const char *reason; /* constant string, or NULL */
 	size_t len;

@@ -227,6 +227,7 @@ static void bind_taken(struct ph_mapping *m, int error, uint64_t now_ms, struct 
 	note = mapping_note(actions, exhausted ? PH_NOTE_BIND_TAKEN : PH_NOTE_BIND_NEXT);
 	note->error = error;
 	note->local = m->private_endpoint;
+	note->repeated = m->bind_tries > range;
 	if (exhausted)
 		m->bind_retry_ms = now_ms + BIND_RETRY_MS;
 	else

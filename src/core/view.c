@@ -9,7 +9,7 @@
 static const char *why_resolving(const struct ph_mapping *m)
 {
 	if (m->bind_retry_ms)
-		return "the bind port is taken by another program";
+		return "the bind port is taken; the log says by whom";
 	if (m->pools[PH_SERVER_STUN].n == 0)
 		return mapping_looking_up(m, PH_SERVER_STUN)
 			       ? "the STUN servers' names are being looked up"

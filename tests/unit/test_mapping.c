@@ -111,8 +111,17 @@ static void test_bind_port_taken(void **state)
 	assert_int_equal(w->notes[PH_NOTE_BIND_TAKEN], 1);
 	install(w);
 	assert_false(w->flows[0].exists);
+	assert_int_equal(w->repeated[PH_NOTE_BIND_TAKEN], 0);
 	pass(w, 5000);
 	assert_true(w->flows[0].exists);
+	/* It goes on, and is news no more until a bind has succeeded. */
+	refused(w, 0, EADDRINUSE);
+	install(w);
+	refused(w, 0, EADDRINUSE);
+	install(w);
+	assert_int_equal(w->notes[PH_NOTE_BIND_NEXT], w->repeated[PH_NOTE_BIND_NEXT] + 1);
+	assert_int_equal(w->notes[PH_NOTE_BIND_TAKEN], w->repeated[PH_NOTE_BIND_TAKEN] + 1);
+	assert_int_equal(w->repeated[PH_NOTE_BIND_TAKEN], 1);
 	world_free(w);
 }
 

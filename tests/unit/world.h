@@ -31,7 +31,7 @@ struct world {
 	uint64_t installed;
 	struct ph_actions actions;
 	struct world_flow flows[PH_FLOWS];
-	unsigned notes[PH_NOTE_LOST + 1];
+	unsigned notes[PH_NOTE_LOST + 1], repeated[PH_NOTE_LOST + 1];
 	unsigned announced[3];
 	struct ph_action announcement; /* the last one */
 	uint64_t announced_ms;
@@ -68,6 +68,7 @@ static inline void world_apply(struct world *w)
 			break;
 		case PH_ACTION_NOTE:
 			w->notes[a->note]++;
+			w->repeated[a->note] += a->repeated;
 			break;
 		case PH_ACTION_ANNOUNCE:
 			w->announced[a->announce]++;

@@ -93,6 +93,8 @@ struct mapping_run {
 	struct mapping_run *next_touched;
 	bool outdated; /* what is shown, whatever the machine says: settings, a hook's end */
 	const char *shown_state;
+	uint64_t shown_since_ms; /* since when that is its state */
+	unsigned changes;        /* of the public endpoint, before the current hold */
 	struct ph_mapping_view shown;
 };
 

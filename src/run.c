@@ -136,7 +136,10 @@ static void on_rotation(uv_timer_t *timer)
 static void promote(struct mapping_run *run, const struct ph_action *a)
 {
 	struct hold *old = run->current;
+	struct ph_mapping_view view;
 
+	ph_mapping_view(old->machine, ph_daemon_now(run->daemon), &view);
+	run->changes += view.changes + 1;
 	run->current = run->other;
 	run->current->role = HOLD_CURRENT;
 	run->other = old;
@@ -214,6 +217,7 @@ int run_start(struct mapping_run *run)
 
 	ph_daemon_touch(run);
 	run->links = (struct links_seen){ 0 };
+	run->changes = 0;
 	if (!run->config->enabled)
 		return 0;
 	r = hold_new(run, HOLD_CURRENT, 0, &run->current);

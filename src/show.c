@@ -26,7 +26,7 @@ void show_daemon(const struct ph_daemon *d, struct ph_status_daemon *ret)
 		.config_path = d->config_path,
 		.started_ms = d->started_ms,
 		.table = {
-			.installed = d->installed,
+			.installed = d->installed && !d->table_error,
 			.owner = ph_nft_is_owner(d->nft),
 			.error = d->table_error ? strerror(-d->table_error) : NULL,
 		},
@@ -54,6 +54,10 @@ void show_mapping(const struct mapping_run *run, struct ph_status_mapping *ret)
 	*ret = (struct ph_status_mapping){ .config = run->config, .held = run->current };
 	if (run->current) {
 		ph_mapping_view(run->current->machine, ph_daemon_now(run->daemon), &ret->view);
+		ret->view.changes += run->changes;
+		/* A state of ours is several of the machine's, and of one machine after another. */
+		if (ph_status_state(ret) == run->shown_state)
+			ret->view.state_since_ms = run->shown_since_ms;
 		ret->why = links_why(run);
 		memcpy(ret->interface, run->links.name, sizeof(ret->interface));
 	}
@@ -129,6 +133,7 @@ static void show_run(struct ph_daemon *d, struct mapping_run *run)
 		write_file(d, run, &status);
 	if (state != run->shown_state) {
 		run->shown_state = state;
+		run->shown_since_ms = status.view.state_since_ms;
 		d->states_changed = true;
 		commands_event(d, "state", run, NULL);
 	}

@@ -233,14 +233,17 @@ json_t *ph_status_mapping_json(const struct ph_status_mapping *s,
 	static const struct ph_mapping_view empty = { 0 };
 	const struct ph_mapping_config *core = &s->config->core;
 	const struct ph_mapping_view *view = s->held ? &s->view : &empty;
-	const char *why = s->why ? s->why : view->why;
+	/* What is switched on and not held belongs to a daemon that ends. */
+	const char *not_held =
+		s->config->enabled ? "stopped" : "it is disabled in the configuration";
+	const char *why = s->why ? s->why : s->held ? view->why : not_held;
 	json_t *o = json_object();
 
 	put(&o, "name", text(core->name));
 	put(&o, "protocol", json_string(ph_proto_name(core->proto)));
 	put(&o, "family", json_string(core->family == PH_IPV6 ? "ipv6" : "ipv4"));
 	put(&o, "state", json_string(ph_status_state(s)));
-	put(&o, "why", text(why || s->held ? why : "it is disabled in the configuration"));
+	put(&o, "why", text(why));
 	put(&o, "interface", text(*s->interface ? s->interface : NULL));
 	put(&o, "public", endpoint(&view->public_endpoint, true));
 	put(&o, "private", endpoint(&view->private_endpoint, false));

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from pinlab.witness import Witness
+from pinlab.witness import Witness, same_moment
 
 OFFSET = 20000
 
@@ -196,6 +196,7 @@ def test_rotation(lab, protocol):
             lab.pinhold_file({"web": mapping(lab, "8443-8444", protocol, rotate="1m"),
                               "witness": witness.section}) as p:
         now = p.wait_hook("web")
+        up_since = p.status("web")["since"]
         witness.seen(p)
         seen = [now.private_port]
         visitor = None
@@ -218,6 +219,9 @@ def test_rotation(lab, protocol):
         if visitor:
             assert not visitor.failures, visitor
         assert not p.logged(r"down mapping=web")
+        # For those who look at it, it is one mapping that has moved twice and was up all the time.
+        status = p.status("web")
+        assert status["changes"] == 2 and same_moment(status["since"], up_since)
         witness.unmoved()
 
 

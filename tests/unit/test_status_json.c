@@ -184,6 +184,9 @@ static void test_without_values(void **state)
 	s = up(&config);
 	s.held = false;
 	s.counted = false;
+	config.enabled = true;
+	assert_mapping(&s, "{\"state\":\"disabled\",\"why\":\"stopped\"}");
+	config.enabled = false;
 	assert_mapping(&s,
 		       "{\"state\":\"disabled\",\"why\":\"it is disabled in the configuration\","
 		       "\"public\":null,\"private\":null,\"since\":null,\"holders\":[],"

@@ -471,6 +471,9 @@ static int start(struct ph_daemon *d, struct ph_config *config)
 	}
 	d->installed = true;
 	commands_open(d);
+	ph_info("started version=%s mappings=%zu file=%s table=%s", PINHOLD_VERSION, d->n_runs,
+		d->config_path ? d->config_path : "none",
+		ph_nft_is_owner(d->nft) ? "owner" : "plain");
 	for (size_t i = 0; i < d->n_runs; i++)
 		if (d->runs[i]->current)
 			note_links(d->runs[i]);

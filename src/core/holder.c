@@ -30,6 +30,7 @@
 #define ANSWER_MS     5000u
 #define SHORT_LIFE_MS 5000u /* a holder that dies younger than this counts against its server */
 #define OVERTAKE_MS   500u  /* as round.c's HEDGE_MS */
+#define LATE_MS       2000u /* after the answers: the NAT may have forgotten the mapping since */
 
 static enum ph_server_kind holder_kind(const struct ph_mapping *m)
 {
@@ -94,7 +95,13 @@ void holder_connected(struct ph_mapping *m, unsigned flow, const struct ph_event
 	if (m->state == PH_MAPPING_LOST) {
 		mapping_forgive(m, now_ms);
 		m->probe_due_ms = now_ms;
+		return;
 	}
+	/* Nothing has held what the probes were told, long ago; this one may have made the NAT
+	 * choose another port. */
+	if (m->learned.port && m->announced.port == 0 && mapping_open_holders(m) == 1 &&
+	    now_ms - (m->held_ms > m->learned_ms ? m->held_ms : m->learned_ms) > LATE_MS)
+		round_forget(m, now_ms);
 }
 
 /* When the next request is due after an answer. */

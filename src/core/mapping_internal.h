@@ -192,6 +192,8 @@ bool round_learned(const struct ph_mapping *m, const struct ph_endpoint *e);
 uint64_t round_deadline(const struct ph_mapping *m);
 /* Everything begins anew. */
 void round_reset(struct ph_mapping *m, uint64_t now_ms);
+/* What was learned may not be true any more: it is asked anew, at once. */
+void round_forget(struct ph_mapping *m, uint64_t now_ms);
 bool round_can_verify(const struct ph_mapping *m);
 
 /* verdict.c */

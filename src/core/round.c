@@ -63,6 +63,16 @@ void round_reset(struct ph_mapping *m, uint64_t now_ms)
 	m->verified_ms = 0;
 }
 
+void round_forget(struct ph_mapping *m, uint64_t now_ms)
+{
+	round_end(m);
+	m->learned = m->former = (struct ph_endpoint){ 0 };
+	m->independence = PH_INDEPENDENCE_UNKNOWN;
+	want_no_public(m);
+	m->suspect_ms = UINT64_MAX;
+	m->probe_due_ms = now_ms;
+}
+
 static void add_vote(struct ph_mapping *m, const struct vote *vote, uint64_t now_ms)
 {
 	struct round *r = &m->round;

@@ -6,6 +6,13 @@
 
 #include <errno.h>
 
+static const char *at_2000(struct world *w, unsigned flow)
+{
+	(void)w;
+	(void)flow;
+	return "203.0.113.7:2000";
+}
+
 static void test_two_holders_two_servers(void **state)
 {
 	struct world *w = world_new(PH_TCP, 2, 2);
@@ -319,6 +326,37 @@ static void test_mute_server_is_left(void **state)
 	world_free(w);
 }
 
+/* A NAT that forgets a mapping as soon as nothing uses it, while no keep-alive server is there. */
+static void test_holder_that_comes_late(void **state)
+{
+	struct world *w = world_new(PH_TCP, 3, 2);
+
+	(void)state;
+	world_start(w);
+	probes_answer(w, "203.0.113.7:1000");
+	while (w->now < 9000) {
+		for (unsigned i = 0; i < PROBE; i++)
+			if (w->flows[i].exists)
+				closed(w, i, ECONNREFUSED);
+		pass(w, 100);
+	}
+	assert_int_equal(probes(w), 0);
+	pass(w, 8000);
+	for (unsigned i = 0; i < PROBE; i++)
+		if (w->flows[i].exists)
+			connected(w, i);
+	/* What was true eight seconds ago is told to nobody. */
+	assert_false(want(w).open);
+	install(w);
+	assert_int_equal(w->announced[PH_ANNOUNCE_UP], 0);
+	serve(w, 1000, at_2000);
+	assert_int_equal(w->announced[PH_ANNOUNCE_UP], 1);
+	assert_endpoint(&w->announcement.public_endpoint, "203.0.113.7:2000");
+	serve(w, 600000, at_2000);
+	assert_int_equal(w->announced[PH_ANNOUNCE_CHANGE], 0);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_idle_connections_are_closed),
 		cmocka_unit_test(test_closing_is_no_failure),
 		cmocka_unit_test(test_mute_server_is_left),
+		cmocka_unit_test(test_holder_that_comes_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

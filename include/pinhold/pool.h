@@ -52,7 +52,8 @@ struct ph_candidate *ph_pool_find(const struct ph_pool *pool, const struct ph_en
 /*
  * The best candidate among those that are not left alone at now_ms, are installed as peers
  * (generation <= installed) and whose address is none of avoid[]: the one that holds longest, of
- * equal ones the one used longest ago, then the one whose server stands first. NULL: none.
+ * equal ones a fresh one, then one of a server that has no address in avoid[], then the one used
+ * longest ago, then the one whose server stands first. NULL: none.
  */
 struct ph_candidate *ph_pool_pick(const struct ph_pool *pool, uint64_t now_ms, uint64_t installed,
 				  const struct ph_endpoint *avoid, size_t n_avoid);

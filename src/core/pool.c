@@ -107,10 +107,32 @@ static unsigned lasting(const struct ph_candidate *c)
 	return c->held ? c->held : UINT8_MAX + 1u;
 }
 
-static bool better(const struct ph_candidate *a, const struct ph_candidate *b)
+/* Another address of a server that is avoided: what becomes of that one, or what it says, may well
+ * be so here, too. */
+static bool related(const struct ph_pool *pool, const struct ph_candidate *c,
+		    const struct ph_endpoint *avoid, size_t n_avoid)
 {
+	for (size_t i = 0; i < pool->n; i++)
+		if (pool->items[i].server == c->server && avoided(&pool->items[i], avoid, n_avoid))
+			return true;
+	return false;
+}
+
+struct rank {
+	const struct ph_candidate *c;
+	bool fresh, related;
+};
+
+static bool better(const struct rank *x, const struct rank *y)
+{
+	const struct ph_candidate *a = x->c, *b = y->c;
+
 	if (lasting(a) != lasting(b))
 		return lasting(a) > lasting(b);
+	if (x->fresh != y->fresh)
+		return x->fresh;
+	if (x->related != y->related)
+		return y->related;
 	if (a->used_ms != b->used_ms)
 		return a->used_ms < b->used_ms;
 	/* Ties go to the server named first, although addresses come in the order of DNS
@@ -122,14 +144,23 @@ struct ph_candidate *ph_pool_pick(const struct ph_pool *pool, uint64_t now_ms, u
 				  const struct ph_endpoint *avoid, size_t n_avoid)
 {
 	struct ph_candidate *best = NULL;
+	struct rank best_rank = { 0 };
 
 	for (size_t i = 0; i < pool->n; i++) {
 		struct ph_candidate *c = &pool->items[i];
+		struct rank rank;
 
 		if (c->retry_ms > now_ms || c->generation > installed || avoided(c, avoid, n_avoid))
 			continue;
-		if (!best || better(c, best))
-			best = c;
+		rank = (struct rank){
+			.c = c,
+			.fresh = ph_candidate_fresh(c, now_ms),
+			.related = related(pool, c, avoid, n_avoid),
+		};
+		if (best && !better(&rank, &best_rank))
+			continue;
+		best = c;
+		best_rank = rank;
 	}
 	return best;
 }

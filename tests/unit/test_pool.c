@@ -30,6 +30,29 @@ static void test_walks_the_list(void **state)
 	ph_pool_done(&pool);
 }
 
+static void test_prefers_another_name(void **state)
+{
+	struct ph_address a[] = { addr(1), addr(2) }, b = addr(3);
+	struct ph_endpoint first = endpoint("192.0.2.1:3478");
+	struct ph_pool pool = { 0 };
+	struct ph_candidate *c;
+
+	(void)state;
+	ph_pool_set(&pool, 0, 3478, a, 2, 1);
+	ph_pool_set(&pool, 1, 3478, &b, 1, 1);
+	/* The first name's other address would be next by the list. */
+	c = ph_pool_pick(&pool, 5, 1, &first, 1);
+	assert_endpoint(&c->endpoint, "192.0.2.3:3478");
+	c->used_ms = 5;
+	/* But not at the price of a flow that tells what was. */
+	c = ph_pool_pick(&pool, 6, 1, &first, 1);
+	assert_endpoint(&c->endpoint, "192.0.2.2:3478");
+	c->used_ms = 4;
+	c = ph_pool_pick(&pool, 6, 1, &first, 1);
+	assert_endpoint(&c->endpoint, "192.0.2.3:3478");
+	ph_pool_done(&pool);
+}
+
 static void test_waits_for_the_table(void **state)
 {
 	struct ph_address a = addr(1);
@@ -161,6 +184,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_walks_the_list),
+		cmocka_unit_test(test_prefers_another_name),
 		cmocka_unit_test(test_waits_for_the_table),
 		cmocka_unit_test(test_avoids_addresses_whatever_the_port),
 		cmocka_unit_test(test_back_off),

@@ -88,13 +88,13 @@ struct mapping_run {
 	 */
 	bool promoted;
 	struct ph_action promotion;
+	unsigned changes; /* of the public endpoint, up to the last promotion */
 	/* For those who look from outside. */
 	bool touched;
 	struct mapping_run *next_touched;
 	bool outdated; /* what is shown, whatever the machine says: settings, a hook's end */
 	const char *shown_state;
 	uint64_t shown_since_ms; /* since when that is its state */
-	unsigned changes;        /* of the public endpoint, before the current hold */
 	struct ph_mapping_view shown;
 };
 

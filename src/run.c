@@ -138,16 +138,21 @@ static void promote(struct mapping_run *run, const struct ph_action *a)
 	struct hold *old = run->current;
 	struct ph_mapping_view view;
 
+	/* Each machine counts for itself; a successor's first endpoint is the mapping's next. */
 	ph_mapping_view(old->machine, ph_daemon_now(run->daemon), &view);
-	run->changes += view.changes + 1;
+	run->changes += view.changes;
+	if (view.endpoint_since_ms &&
+	    !ph_endpoint_equal(&view.public_endpoint, &a->public_endpoint))
+		run->changes++;
 	run->current = run->other;
 	run->current->role = HOLD_CURRENT;
 	run->other = old;
 	old->role = HOLD_OLD;
 	run->promoted = true;
 	run->promotion = *a;
-	/* For those who are told, it is the mapping that moved. */
-	run->promotion.announce = PH_ANNOUNCE_CHANGE;
+	/* For those who are told, it is the mapping that moved, or that is back. */
+	if (run->told.public_endpoint.port)
+		run->promotion.announce = PH_ANNOUNCE_CHANGE;
 	ph_daemon_table_changed(run->daemon);
 	rotation_in(run, LINGER_MS);
 }

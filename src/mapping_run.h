@@ -111,6 +111,8 @@ void ph_daemon_table_changed(struct ph_daemon *d);
 /* Something that status shows has changed. */
 void ph_daemon_touch(struct mapping_run *run);
 void ph_daemon_untouch(struct mapping_run *run); /* it is about to be freed */
+/* The same, at once: a hook that is about to be told may look. */
+void ph_daemon_show(struct mapping_run *run);
 /* A hook has ended. */
 void ph_daemon_hook_done(struct mapping_run *run);
 /* Hooks have been told; now those who watch. */

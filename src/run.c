@@ -167,6 +167,7 @@ static void tell(struct mapping_run *run, const struct ph_action *a)
 		run->told.public_endpoint = a->public_endpoint;
 		run->told.private_endpoint = a->local;
 	}
+	ph_daemon_show(run);
 	hooks_offer(run);
 	ph_daemon_announced(run, a);
 }

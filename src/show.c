@@ -139,6 +139,12 @@ static void show_run(struct ph_daemon *d, struct mapping_run *run)
 	}
 }
 
+void ph_daemon_show(struct mapping_run *run)
+{
+	if (!run->leaving)
+		show_run(run->daemon, run);
+}
+
 /* One line for the service manager. */
 static void tell_manager(struct ph_daemon *d)
 {

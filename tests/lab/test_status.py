@@ -234,6 +234,21 @@ def test_state_file_tells_before_the_hook_is_told(lab, web):
         assert json.load(f)["public"]["port"] == 40123
 
 
+def test_state_files_tell_before_any_hook_is_told(lab):
+    """Be they many, and up in the same moment: the first hook need not wait for the last one's file."""
+    names = [f"m{n}" for n in range(60)]
+    lab.isp.full_cone_range(9100, 9159, 20000)
+    copy = daemon.script("#!/bin/sh\ncp $RUNTIME_DIRECTORY/$PINHOLD_MAPPING.json /run/lab/copy-$PINHOLD_MAPPING\n")
+    with lab.pinhold_file({n: {"bind": 9100 + k, "target": ":443", "hook": copy}
+                           for k, n in enumerate(names)}) as p:
+        for n in names:
+            p.wait_log(rf"hook ended mapping={n} .*status=0")
+        for k, n in enumerate(names):
+            with open(f"/run/lab/copy-{n}", encoding="utf-8") as f:
+                told = json.load(f)
+            assert (told["state"], told["public"] and told["public"]["port"]) == ("up", 29100 + k), n
+
+
 def test_left_over_socket_of_a_killed_daemon(lab, web):
     """The next one takes its place at once."""
     p = web()

@@ -67,12 +67,12 @@ class Bed:
         self.udp = [Mapping(f"u{i}", "udp", 9441 + i, f"{lab.nas.address}:{lab.nas.echo.port}")
                     for i in range(count)]
         self.all = self.tcp + self.udp
-        self._next_port = 41000
+        self._next_port = 43000
         # (subscriber, name): another public port for another private address, so that it shows who followed.
         self.ports = {}
         for m in self.all:
             self.move(m, m.bind + 30000)
-            self.move(m, m.bind + 31000, OTHER_WAN)
+            self.move(m, m.bind + 32000, OTHER_WAN)
         self.stamps = Stamps(directory)
         self.table = Table(lab.gw.ns)
         self.daemon = daemon(lab, directory, "[global]\ninterface = wan\n" + servers_text(lab) + "\n" +
@@ -201,19 +201,20 @@ def addresses(bed, runs):
 def return_elsewhere(bed):
     """The NAT has another port for everybody when they come back, or no hook would have to be called."""
     for m in bed.all:
-        bed.move(m, bed.new_port())
-    bed.lab.isp.forget()
+        bed.ports[gateway.WAN, m.name] = bed.new_port()
+    bed.lab.isp.remap_many({m.bind: bed.ports[gateway.WAN, m.name] for m in bed.all})
 
 
-def bounces(bed, runs):
+def bounces(bed, what, runs, seconds):
     def change(_):
         bed.lab.gw.ip("link set wan down")
         return_elsewhere(bed)
+        time.sleep(seconds)  # as long as the link is down
         when = time.monotonic_ns()
         bed.lab.gw.ip("link set wan up", "route replace default via 100.64.0.1")
         return when
 
-    return of_the_interface(bed, "link down and up", runs, change)
+    return of_the_interface(bed, what, runs, change)
 
 
 def recreations(bed, runs):
@@ -309,7 +310,10 @@ def main(lab, quick):
         bed.await_all({m.name: bed.ports[gateway.WAN, m.name] for m in bed.all}, 30, begin)
         bed.settle(1)
         measured = remapped(bed, quick)
-        measured += addresses(bed, runs) + bounces(bed, runs) + recreations(bed, runs)
+        measured += addresses(bed, runs)
+        measured += bounces(bed, "link down, up after a second", runs, 1)
+        measured += bounces(bed, "link down and up at once", runs, 0)
+        measured += recreations(bed, runs)
     lab.delay(0)
     print(f"recovery: milliseconds from the disturbance to the new endpoint; one round trip (rt) is {trip:.1f}")
     table([m.row(trip) for m in measured],

@@ -119,6 +119,13 @@ class Isp:
         if how != KEEP:
             self._forget_flows(key, old)
 
+    def remap_many(self, ports):
+        """Several mappings ({bind port: public port}) move at once, and all state is forgotten."""
+        self._loose(True)
+        self._mappings.update({(self.subscriber, bind): (self.public, port) for bind, port in ports.items()})
+        self._apply()
+        self.forget()
+
     def change_public_address(self, address, how=RST):
         """All mappings keep their ports and move to another public address."""
         self.ns.ip(f"addr add {address}/25 dev internet")

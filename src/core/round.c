@@ -196,8 +196,10 @@ static bool ask(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *action
 			break;
 		mapping_open(m, flow, c, CONNECT_MS, now_ms, actions);
 	}
+	/* Over UDP the holder goes from server to server on its own: with many of them one is
+	 * always being asked, and the round would never end. */
 	for (unsigned i = 0; i < PH_FLOWS; i++)
-		if (asking(m, i))
+		if (asking(m, i) && m->flows[i].opened_ms < m->round.started_ms + ROUND_MS)
 			return true;
 	return false;
 }

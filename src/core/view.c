@@ -70,6 +70,9 @@ static const char *why(const struct ph_mapping *m)
 
 static struct ph_endpoint installed_public(const struct ph_mapping *m)
 {
+	/* The table goes on leading from it, for it may come back; but `down` has been told. */
+	if (m->state == PH_MAPPING_LOST)
+		return (struct ph_endpoint){ 0 };
 	if (m->public_endpoint.port == 0 || m->installed >= m->public_generation)
 		return m->public_endpoint;
 	/* A new one is on its way; until then the table has the old one. */

@@ -279,6 +279,32 @@ static void test_lost_and_found(void **state)
 	}
 }
 
+/* Silence is an end, too, however many servers there are that might answer. */
+static void test_lost_in_silence(void **state)
+{
+	(void)state;
+	for (size_t servers = 1; servers <= PH_SERVERS_MAX; servers++)
+		for (unsigned i = 0; i < 2; i++) {
+			struct world *w = world_new(i ? PH_UDP : PH_TCP, servers, i ? 0 : 2);
+			uint64_t end;
+
+			world_up(w, "203.0.113.7:1000");
+			if (!i) {
+				closed(w, 0, ETIMEDOUT);
+				closed(w, 1, ETIMEDOUT);
+			}
+			for (end = w->now + 60000; w->now < end;)
+				pass(w, 100);
+			assert_int_equal(ph_mapping_state(w->m), PH_MAPPING_LOST);
+			assert_int_equal(w->announced[PH_ANNOUNCE_DOWN], 1);
+			assert_int_equal(view(w).public_endpoint.port, 0);
+			serve(w, 20000, at_2222);
+			assert_int_equal(ph_mapping_state(w->m), PH_MAPPING_UP);
+			assert_int_equal(view(w).public_endpoint.port, 2222);
+			world_free(w);
+		}
+}
+
 static void test_not_lost_while_a_holder_reconnects(void **state)
 {
 	struct world *w = world_new(PH_TCP, 4, 3);
@@ -471,6 +497,7 @@ int main(void)
 		cmocka_unit_test(test_errors_from_the_network_are_not_the_port_s),
 		cmocka_unit_test(test_port_taken_while_held),
 		cmocka_unit_test(test_lost_and_found),
+		cmocka_unit_test(test_lost_in_silence),
 		cmocka_unit_test(test_not_lost_while_a_holder_reconnects),
 		cmocka_unit_test(test_nothing_holds_what_was_found),
 		cmocka_unit_test(test_down_after_a_new_address_leads_nowhere),

@@ -248,8 +248,8 @@ static inline void world_free(struct world *w)
 	free(w);
 }
 
-/* From the start to the moment before the flows connect. STUN servers are 192.0.2.1x, HTTP ones
- * 192.0.2.2x. */
+/* From the start to the moment before the flows connect. STUN servers are 192.0.2.1x and, from
+ * the eleventh on, 192.0.2.3x, HTTP ones 192.0.2.2x. */
 static inline void world_start(struct world *w)
 {
 	char text[PH_ADDRESS_STRLEN] = "192.0.2.10";
@@ -258,8 +258,8 @@ static inline void world_start(struct world *w)
 	feed(w, (struct ph_event){ .type = PH_EVENT_START, .random = { 1, 2, 3, 4 } });
 	address(w, "100.64.0.2");
 	for (size_t i = 0; i < w->stun.n; i++) {
-		text[9] = (char)('0' + i);
-		text[8] = '1';
+		text[9] = (char)('0' + i % 10);
+		text[8] = i < 10 ? '1' : '3';
 		resolved(w, PH_SERVER_STUN, i, text);
 	}
 	for (size_t i = 0; i < w->keepalive.n && w->config.proto == PH_TCP; i++) {

@@ -86,12 +86,12 @@ def test_hooks_last_result(lab):
     with lab.pinhold_file({name: {"bind": 8443 + n, "target": ":443"} for n, name in enumerate(ways)},
                           then=ways) as p:
         p.wait_hooks()
-        last = {name: p.wait_state(name, lambda s: s["hooks"][0]["last"])["hooks"][0]
+        last = {name: p.wait_state(name, lambda s: s["hooks"][0]["last"])["hooks"][0]["last"]
                 for name in ("well", "badly", "killed")}
         assert {n: tuple(h["last"][k] for k in ("result", "status", "signal")) for n, h in last.items()} == \
             {"well": ("ok", 0, None), "badly": ("failed", 3, None), "killed": ("killed", None, 9)}
         assert last["badly"]["retry"] and not last["well"]["retry"]
-        slow = p.wait_state("slow", lambda s: s["hooks"][0]["running"])["hooks"][0]
+        slow = p.wait_state("slow", lambda s: s["hooks"][0]["running"])["hooks"][0]["last"]
         assert slow["last"] is None
         for m in p.status()["mappings"]:
             schema("mapping").validate(m)
@@ -190,6 +190,38 @@ def test_watch(lab, web):
             status, said = w.wait_exit()
             assert status == 3 and said.count("\n") == 1
         assert not [e for e in one.events if about("up", "more")(e) or about("change", "more")(e)]
+
+
+def test_watch_sees_states_hooks_and_reloads(lab):
+    """Not only where the endpoint is: whoever watches needs to ask nothing besides."""
+    with lab.pinhold_file({"echo": {"bind": 9100, "target": ":443"}}) as p:
+        p.wait_hook("echo")
+        with p.watch() as w:
+            p.wait_watchers(1)
+            lab.isp.full_cone(PUBLIC[1])
+            p.add("web", bind=8443, target=":443")
+            p.reload()
+            event = w.wait(lambda e: e["event"] == "reload")
+            assert event["reload"]["added"] == ["web"] and event["reload"]["unchanged"] == 1
+            assert "mapping" not in event
+            up = w.wait(about("up", "web"))
+            assert up["status"]["public"]["port"] == PUBLIC[1]
+            assert w.wait(lambda e: about("state", "web")(e) and e["status"]["state"] == "up")
+            ended = w.wait(about("hook", "web"))["status"]["hooks"][0]["last"]
+            assert (ended["event"], ended["result"]) == ("up", "ok")
+            for e in w.events:
+                assert seconds(e["time"])
+                if "status" in e:
+                    schema("mapping").validate(e["status"])
+
+            seen = len(w.events)
+            p.change("web", verify="soon")
+            assert p.reload(check=False).returncode == 2
+            refused = w.wait(lambda e: e["event"] == "reload", start=seen)
+            assert refused["error"] and "reload" not in refused
+            assert "soon" in refused["mistakes"][0]["text"]
+            p.hup()
+            assert w.wait(lambda e: e["event"] == "reload" and e is not refused, start=seen)["mistakes"]
 
 
 # State files.

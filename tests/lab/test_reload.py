@@ -184,6 +184,31 @@ def test_changed_servers_are_asked(lab, pair, other, witness):
         witness.unmoved()
 
 
+def test_answers_to_questions_of_the_old_file_are_void(lab, pair, other, witness):
+    """A name that is looked up while the list changes has another number in it when the answer comes."""
+    late, early = (s.address for s in lab.internet.scripted[:2])
+    numeric = [s.address for s in lab.internet.real]
+    lab.internet.dns.silent = True
+    lab.internet.dns.names = {"late.lab": [late], "early.lab": [early]}
+    pair.change("other", stun=["late.lab", *numeric])
+    pair.reload()
+    lab.internet.dns.wait_asked("late.lab")
+    pair.change("other", stun=["early.lab:3999", "late.lab:3998", *numeric])
+    pair.reload()
+    lab.internet.dns.silent = False
+    with scripted.StunServer(lab.internet.scripted[0], port=3998) as one, \
+            scripted.StunServer(lab.internet.scripted[1], port=3999) as two:
+        pair.change("other", verify="5s")
+        pair.reload()
+        for s in (one, two):
+            s.wait_asked(timeout=30)
+    table = lab.gw.table()
+    assert f"{early} . tcp . 3999" in table and f"{late} . tcp . 3998" in table
+    assert f"{late} . tcp . 3999" not in table and f"{early} . tcp . 3998" not in table
+    other.unmoved()
+    witness.unmoved()
+
+
 def test_new_hook_is_told(pair, other, witness):
     """Whoever is new has not heard of the endpoint yet; whoever has is not told again."""
     hook = daemon.HookReceiver()

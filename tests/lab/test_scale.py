@@ -133,6 +133,17 @@ def test_raises_its_own_descriptor_limit(lab, settings):
         assert p.descriptors() > 64
 
 
+def test_reload_raises_it_for_those_that_come(lab, settings):
+    count = 60
+    with lab.pinhold_file(settings(2), prefix=["prlimit", "--nofile=64:4096"]) as p:
+        await_all(p, 2)
+        few = limits(p.pid)[0]
+        p.set(settings(count))
+        p.reload()
+        await_all(p, count)
+        assert few < limits(p.pid)[0] <= 4096
+
+
 def test_says_which_limit_is_too_low(lab, settings):
     """Somebody who reads the log must learn the limit's name, what it is and what it should be at least."""
     with lab.pinhold_file(settings(60), prefix=["prlimit", "--nofile=64:64"]) as p:

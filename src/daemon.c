@@ -372,9 +372,13 @@ static void on_watchdog(uv_timer_t *timer)
 
 void daemon_limit_files(struct ph_daemon *d)
 {
-	size_t needed = d->n_runs * PH_FLOWS + FILES_BESIDE, limit = needed;
+	size_t needed = FILES_BESIDE, limit;
 
-	/* While one rotates it has as many again; that a few do at once is enough. */
+	/* One that rotates has as many again for a while; those that began together do so together.
+	 */
+	for (size_t i = 0; i < d->n_runs; i++)
+		needed += d->runs[i]->config->rotate_ms ? 2 * PH_FLOWS : PH_FLOWS;
+	limit = needed;
 	if (ph_limits_raise_files(needed, &limit) < 0 || limit < needed)
 		ph_warning(
 			"%zu mappings may need %zu descriptors, and no more than %zu are allowed: raise the hard limit (ulimit -Hn; LimitNOFILE= in a unit)",

@@ -440,3 +440,16 @@ def test_reload_while_clients_hang(pair, other, witness):
     witness.unmoved()
     for c in rude:
         c.socket.close()
+
+
+def test_without_a_file_there_is_nothing_to_read(lab):
+    """The mapping is one of the command line: whoever asks is told so, and it goes on."""
+    lab.isp.full_cone(public_port=PUBLIC[1])
+    with lab.pinhold("-b", "8443", "-t", lab.nas.address, "-p", "443") as p:
+        p.wait_hook()
+        p.process.send_signal(signal.SIGHUP)
+        p.wait_log("SIGHUP: .*command line")
+        done = daemon.finished("reload", ns=lab.gw.ns)
+        assert done.returncode == 1 and "command line" in done.stderr
+        reach(lab, PUBLIC)
+        assert not p.hooks.pending()

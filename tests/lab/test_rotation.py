@@ -7,6 +7,7 @@ from pinlab.sniff import SYN, Sniffer
 LINGER = 30  # seconds that the old port goes on, and what a loaded machine may add
 OFFSET = 20000
 OLD, NEW = 8443, 8444
+BRIEF = 8453  # of a mapping that is told to rotate no more, when it just has
 
 
 def sections(lab):
@@ -15,6 +16,7 @@ def sections(lab):
     return {"global": {"interface": "wan"},
             "web": {**common, "target": f"{lab.nas.address}:443"},
             "dgram": {**common, "protocol": "udp", "target": f"{lab.nas.address}:{lab.nas.echo.port}"},
+            "brief": {**common, "bind": f"{BRIEF}-{BRIEF + 1}", "target": ":443"},
             "six": {**common, "family": "ipv6", "target": f"[{lab.nas.address6}]:443"}}
 
 
@@ -42,14 +44,16 @@ def about(transactions, name):
 
 def test_the_new_port_is_there_before_the_old_one_goes(lab):
     lab.isp.full_cone_range(OLD, NEW, OFFSET)
+    lab.isp.full_cone_range(BRIEF, BRIEF + 1, OFFSET)
     # Our own flows would be moved to other ports before they are pinned.
     lab.gw.masquerade("fully-random")
     names = ["web", "dgram", "six"]
     with lab.pinhold_file(sections(lab)) as p, Sniffer(lab.ns["isp"], "subscriber") as wire:
-        for name, up in p.wait_hooks().items():
+        for name, up in p.wait_hooks(*names).items():
             assert (up.event, up.private_port) == ("up", str(OLD))
             reach(lab, name, OLD)
         assert {n: chains(lab, n) for n in names} == {n: {f"in-{n}": OLD} for n in names}
+        p.wait_hook("brief")
         before = {n: (p.status(n), lab.gw.counter(n)) for n in names}
         monitor = lab.gw.monitor()
         seen = p.count()
@@ -64,6 +68,15 @@ def test_the_new_port_is_there_before_the_old_one_goes(lab):
         for name in names:
             reach(lab, name, NEW)
             reach(lab, name, OLD)  # who has not heard of it yet
+
+        # One of them is not to rotate any more: its old port goes, and no other's does.
+        assert p.wait_hook("brief", timeout=90).event == "change"
+        assert chains(lab, "brief") == {"in-brief": BRIEF + 1, "old-brief": BRIEF}
+        p.change("brief", rotate=None)
+        p.reload()
+        assert chains(lab, "brief") == {"in-brief": BRIEF + 1}
+        assert {n: chains(lab, n) for n in names} == {n: {f"in-{n}": NEW, f"old-{n}": OLD} for n in names}
+
         lab.gw.flush_conntrack()
         for name in names:
             reach(lab, name, NEW)
@@ -96,4 +109,4 @@ def test_the_new_port_is_there_before_the_old_one_goes(lab):
         own = {x.source[1] for x in wire.packets
                if x.source[0] == lab.gw.wan and x.destination[1] != 53 and
                (x.protocol == "udp" or x.flags & SYN)}
-        assert own == {OLD, NEW}, own
+        assert own == {OLD, NEW, BRIEF, BRIEF + 1}, own

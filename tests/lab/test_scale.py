@@ -144,6 +144,17 @@ def test_reload_raises_it_for_those_that_come(lab, settings):
         assert few < limits(p.pid)[0] <= 4096
 
 
+def test_who_rotates_may_need_twice_as_many(lab):
+    """All that began in one moment rotate in one moment."""
+    with lab.pinhold_file({"web": {"bind": "10000-10001", "target": ":443", "hook": False}},
+                          prefix=["prlimit", "--nofile=64:4096"]) as p:
+        p.wait_ready()
+        few = limits(p.pid)[0]
+        p.change("web", rotate="6h")
+        p.reload()
+        assert few < limits(p.pid)[0]
+
+
 def test_says_which_limit_is_too_low(lab, settings):
     """Somebody who reads the log must learn the limit's name, what it is and what it should be at least."""
     with lab.pinhold_file(settings(60), prefix=["prlimit", "--nofile=64:64"]) as p:

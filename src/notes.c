@@ -59,6 +59,19 @@ static const char *endpoint_text(const struct ph_endpoint *e, char buf[static PH
 	return e->port ? ph_endpoint_format(e, buf) : strcpy(buf, "none");
 }
 
+static void note_bind_taken(const struct mapping_run *run, const struct ph_action *a)
+{
+	const char *mapping = mapping_on(run, &a->local);
+	char holder[128];
+
+	if (mapping)
+		snprintf(holder, sizeof(holder), "mapping %s", mapping);
+	else
+		holder_text(&a->local, run->config->core.proto, holder, sizeof(holder));
+	ph_warning("bind port taken mapping=%s port=%u holder=\"%s\": %s; trying again",
+		   run->config->core.name, a->local.port, holder, strerror(a->error));
+}
+
 void note_log(const struct hold *hold, const struct ph_action *a)
 {
 	const struct mapping_run *run = hold->run;
@@ -66,8 +79,7 @@ void note_log(const struct hold *hold, const struct ph_action *a)
 	/* Once is news; the same again every minute of an outage would drive everything else out of
 	 * the log. */
 	enum ph_log_level level = a->repeated ? PH_LOG_DEBUG : PH_LOG_WARNING;
-	char server[PH_ENDPOINT_STRLEN], other[PH_ENDPOINT_STRLEN], holder[128];
-	const char *other_mapping;
+	char server[PH_ENDPOINT_STRLEN], other[PH_ENDPOINT_STRLEN];
 
 	endpoint_text(&a->server, server);
 	switch (a->note) {
@@ -115,15 +127,8 @@ void note_log(const struct hold *hold, const struct ph_action *a)
 		       strerror(a->error));
 		break;
 	case PH_NOTE_BIND_TAKEN:
-		if (a->repeated)
-			break; /* to find the holder takes a walk through /proc */
-		other_mapping = mapping_on(run, &a->local);
-		if (other_mapping)
-			snprintf(holder, sizeof(holder), "mapping %s", other_mapping);
-		else
-			holder_text(&a->local, run->config->core.proto, holder, sizeof(holder));
-		ph_warning("bind port taken mapping=%s port=%u holder=\"%s\": %s; trying again",
-			   name, a->local.port, holder, strerror(a->error));
+		if (!a->repeated)
+			note_bind_taken(run, a);
 		break;
 	case PH_NOTE_LOST:
 		ph_warning("lost mapping=%s: no holder, and no STUN server answers; trying on",

@@ -134,8 +134,9 @@ struct ph_action {
 	struct ph_endpoint public_endpoint;
 	struct ph_endpoint previous; /* port 0: none was announced before */
 	enum ph_note note;
-	bool repeated;      /* the same has failed before without a success in between */
-	int error;          /* errno, or 0 */
+	bool repeated; /* the same server has failed before without an answer in between; BIND_...:
+			* so much was said of taken ports that it is no news */
+	int error;     /* errno, or 0 */
 	const char *reason; /* constant string, or NULL */
 	size_t len;
 	uint8_t bytes[512];

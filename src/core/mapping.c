@@ -36,7 +36,11 @@
 
 #include "mapping_internal.h"
 
-#define BIND_RETRY_MS  5000u
+#define BIND_RETRY_MS 5000u
+/* Each port costs a change of the table: after so many taken ones in a row others have their turn.
+ */
+#define BIND_BURST     16u
+#define BIND_PAUSE_MS  100u
 #define LOOKUP_FRESH_S 30u /* a name that was looked up this lately is not asked again */
 /* Servers that failed are left alone for so long; less while nothing holds the mapping, because
  * then it may be the way to them that failed, and nothing tells when it is back. */
@@ -216,6 +220,7 @@ static void bind_taken(struct ph_mapping *m, int error, uint64_t now_ms, struct 
 {
 	unsigned range = (unsigned)(m->config.bind_last - m->config.bind_first) + 1;
 	struct ph_action *note;
+	uint32_t wait_ms = 0;
 	bool exhausted;
 
 	close_all(m, now_ms, actions);
@@ -227,13 +232,18 @@ static void bind_taken(struct ph_mapping *m, int error, uint64_t now_ms, struct 
 	note = mapping_note(actions, exhausted ? PH_NOTE_BIND_TAKEN : PH_NOTE_BIND_NEXT);
 	note->error = error;
 	note->local = m->private_endpoint;
-	note->repeated = m->bind_tries > range;
+	note->repeated = m->bind_tries > (exhausted || range < BIND_BURST ? range : BIND_BURST);
 	if (exhausted)
-		m->bind_retry_ms = now_ms + BIND_RETRY_MS;
+		wait_ms = BIND_RETRY_MS;
 	else
 		note->local.port = m->bind_port;
+	if (!exhausted && m->bind_tries % BIND_BURST == 0)
+		wait_ms = BIND_PAUSE_MS;
 	restart(m, now_ms, actions);
-	if (exhausted && m->announced.port)
+	if (wait_ms == 0)
+		return;
+	m->bind_retry_ms = now_ms + wait_ms;
+	if (m->announced.port)
 		want_announce(m, PH_ANNOUNCE_DOWN, now_ms, actions);
 }
 

@@ -125,6 +125,48 @@ static void test_bind_port_taken(void **state)
 	world_free(w);
 }
 
+/* Each port costs a change of the table and a line in the log: others get their turn in between,
+ * and the log is not filled. */
+static void test_bind_range_taken(void **state)
+{
+	struct world *w = world_new(PH_TCP, 1, 1);
+
+	(void)state;
+	w->config.bind_last = 8443 + 99;
+	world_start(w);
+	for (unsigned burst = 0; burst < 2; burst++) {
+		for (unsigned i = 0; i < 16; i++) {
+			assert_true(w->flows[0].exists);
+			refused(w, 0, EADDRINUSE);
+			install(w);
+		}
+		assert_false(w->flows[0].exists);
+		assert_true(ph_mapping_deadline(w->m) > w->now);
+		pass(w, 100);
+	}
+	assert_int_equal(want(w).private_endpoint.port, 8443 + 32);
+	assert_int_equal(w->notes[PH_NOTE_BIND_NEXT], 32);
+	assert_int_equal(w->repeated[PH_NOTE_BIND_NEXT], 16);
+	assert_int_equal(w->notes[PH_NOTE_BIND_TAKEN], 0);
+	world_free(w);
+}
+
+static void test_bind_port_that_stays_taken_is_said_once(void **state)
+{
+	struct world *w = world_new(PH_TCP, 1, 1);
+
+	(void)state;
+	world_start(w);
+	for (unsigned i = 0; i < 3; i++) {
+		refused(w, 0, EADDRINUSE);
+		install(w);
+		pass(w, 5000);
+	}
+	assert_int_equal(w->notes[PH_NOTE_BIND_TAKEN], 3);
+	assert_int_equal(w->repeated[PH_NOTE_BIND_TAKEN], 2);
+	world_free(w);
+}
+
 static void test_alternate_server(void **state)
 {
 	/* 300 Try Alternate, ALTERNATE-SERVER 192.0.2.99:3479 */
@@ -491,6 +533,8 @@ int main(void)
 		cmocka_unit_test(test_no_public_without_holder),
 		cmocka_unit_test(test_address_changes),
 		cmocka_unit_test(test_bind_port_taken),
+		cmocka_unit_test(test_bind_range_taken),
+		cmocka_unit_test(test_bind_port_that_stays_taken_is_said_once),
 		cmocka_unit_test(test_alternate_server),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_names_are_asked_again),

@@ -31,7 +31,8 @@ struct world {
 	uint64_t installed;
 	struct ph_actions actions;
 	struct world_flow flows[PH_FLOWS];
-	unsigned notes[PH_NOTE_LOST + 1], repeated[PH_NOTE_LOST + 1];
+	unsigned notes[PH_NOTE_LOST + 1];
+	unsigned repeated[PH_NOTE_LOST + 1]; /* of those, the ones that are no news */
 	unsigned announced[3];
 	struct ph_action announcement; /* the last one */
 	uint64_t announced_ms;

@@ -296,7 +296,7 @@ void ph_daemon_hook_done(struct mapping_run *run)
 	run->outdated = true;
 	ph_daemon_touch(run);
 	commands_event(d, "hook", run, NULL);
-	if (d->stopping && !hooks_run(d))
+	if (d->all_told && !hooks_run(d))
 		uv_stop(&d->loop);
 }
 
@@ -332,6 +332,8 @@ static void end(struct ph_daemon *d, const char *signal)
 		ph_error("table not removed: %s", strerror(-r));
 	for (size_t i = 0; i < d->n_runs; i++)
 		run_stop(d->runs[i]);
+	/* Only now: a hook that cannot even be started ends before the next mapping's begins. */
+	d->all_told = true;
 	if (!hooks_run(d))
 		uv_stop(&d->loop);
 	else

@@ -52,6 +52,7 @@ struct ph_daemon {
 	bool installed; /* there is a table, and it is what was wanted last */
 	int table_error;
 	bool stopping;
+	bool all_told; /* stopping, and the last hooks run: when they have ended, it is over */
 	bool feeding;
 	uint64_t started_ms;
 	bool states_changed;

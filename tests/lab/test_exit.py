@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """However pinhold ends, its table is gone, quickly, and established connections live on."""
+import os
 import signal
 import time
 
@@ -91,3 +92,24 @@ def test_starts_again_at_once(lab):
         p, up = started(lab)
         assert lab.client.get(up.endpoint).body == "nas"
         p.stop(signal.SIGKILL)
+
+
+def pair(lab, **options):
+    """Two mappings of one daemon, up, each with a hook of its own."""
+    lab.isp.full_cone_range(8443, 8444, 24008)
+    p = lab.pinhold_file({"first": {"bind": 8443, "target": ":443"},
+                          "second": {"bind": 8444, "target": ":443"}}, **options)
+    p.wait_hooks()
+    return p
+
+
+def test_hook_that_cannot_be_started_at_the_end(lab):
+    """Nobody else loses the last word by it."""
+    p = pair(lab, then={"second": "import time; time.sleep(0.5)"})
+    p.wait_log("hook ended mapping=second")
+    p.wait_log("hook ended mapping=first")
+    os.unlink(p.hook("first").path)
+    assert p.stop() == 0, p.story()
+    assert p.logged("hook not started mapping=first")
+    assert p.wait_hook("second").event == "down"
+    assert p.logged("hook ended mapping=second")[-1].endswith("status=0")

@@ -524,7 +524,9 @@ static void init_handles(struct ph_daemon *d)
 	static const int signums[] = { SIGTERM, SIGINT, SIGHUP };
 	uv_timer_t *timers[] = { &d->table_retry, &d->last_words, &d->watchdog };
 	uint64_t watchdog_ms = ph_notify_watchdog_ms(d->notify);
+	sigset_t handled;
 
+	sigemptyset(&handled);
 	uv_prepare_init(&d->loop, &d->prepare);
 	d->prepare.data = d;
 	uv_prepare_start(&d->prepare, on_prepare);
@@ -538,7 +540,10 @@ static void init_handles(struct ph_daemon *d)
 		uv_signal_init(&d->loop, &d->signals[i]);
 		d->signals[i].data = d;
 		uv_signal_start(&d->signals[i], on_signal, signums[i]);
+		sigaddset(&handled, signums[i]);
 	}
+	/* main.c has held one back, or somebody who started us. */
+	sigprocmask(SIG_UNBLOCK, &handled, NULL);
 }
 
 static struct ph_daemon *daemon_new(struct ph_config *config)

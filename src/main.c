@@ -150,12 +150,24 @@ static int read_file(const char *path, struct ph_config *ret_config)
 	return cli_say(r == -ENOMEM ? CLI_FAILED : CLI_USAGE, "%s: %s", path, strerror(-r));
 }
 
+/* Until somebody listens to it SIGHUP would be the end, and whoever writes the file and sends the
+ * signal cannot know how far we are. The daemon lets it through when it has its handler. */
+static void hold_back_sighup(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static int command_run(int argc, char **argv)
 {
 	struct ph_config config;
 	struct words words;
 	int r = read_words(argc, argv, TAKES_FILE, 0, &words);
 
+	hold_back_sighup();
 	if (r == 0)
 		r = read_file(words.file, &config);
 	if (r)

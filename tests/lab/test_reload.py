@@ -453,3 +453,21 @@ def test_without_a_file_there_is_nothing_to_read(lab):
         assert done.returncode == 1 and "command line" in done.stderr
         reach(lab, PUBLIC)
         assert not p.hooks.pending()
+
+
+def test_signal_before_anyone_listens(lab):
+    """SIGHUP while the file is read for the first time waits until there is a handler."""
+    def mask(name):
+        with open(f"/proc/{p.pid}/status", encoding="ascii") as f:
+            return int(next(line.split()[1] for line in f if line.startswith(name)), 16) >> signal.SIGHUP - 1 & 1
+
+    text = "".join(f"[mapping m{n}]\nbind = {1024 + n}\ntarget = :443\nenabled = no\n" for n in range(4000))
+    p = lab.pinhold_file(text)
+    while not (mask("SigBlk:") or mask("SigCgt:")):
+        assert p.alive(), p.story()
+    assert mask("SigBlk:"), "nothing holds it back"
+    p.process.send_signal(signal.SIGHUP)
+    p.notices.wait("RELOADING", "1")
+    p.notices.wait("READY", "1", start=p.notices.index("RELOADING"))
+    assert not mask("SigBlk:")
+    assert p.stop() == 0

@@ -361,6 +361,8 @@ def test_file_that_cannot_be_one(pair, lab, other, witness, damage):
     done = pair.reload(check=False)
     assert done.returncode == 2, done
     assert pair.path in done.stderr
+    # Either a line of the file, or the file as a whole: there is no line 0.
+    assert f"{pair.path}:0" not in done.stderr + "".join(pair.logged("conf"))
     assert all(line.startswith("pinhold: ") and line.isprintable() for line in done.stderr.splitlines()), done
     assert len(done.stderr) < 20000
     assert monitor.stop() == []

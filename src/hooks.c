@@ -140,9 +140,9 @@ static void finished(struct hook_run *h, bool success)
 
 	ph_receiver_done(&h->receiver, success, now_ms);
 	if (ph_daemon_stopping(h->run->daemon) || h->run->leaving) {
-		/* A last word may still be owed, but a failure is not repeated any more. */
-		if (success)
-			pump(h);
+		/* A last word may still be owed, whatever became of the one before; but what failed
+		 * is not repeated any more, and pump() knows that it is not due yet. */
+		pump(h);
 		return;
 	}
 	at = ph_receiver_deadline(&h->receiver);
@@ -271,6 +271,7 @@ static struct hook_run *hook_new(struct mapping_run *run, const struct ph_hook *
 	if (!h)
 		return NULL;
 	h->run = run;
+	h->gone = true; /* until all others are there, too */
 	h->hook.path = strdup(hook->path);
 	if (!h->hook.path) {
 		free(h);
@@ -354,8 +355,10 @@ bool hooks_running(const struct mapping_run *run)
 
 void hooks_kill(struct mapping_run *run)
 {
-	for (struct hook_run *h = run->hooks; h; h = h->next)
+	for (struct hook_run *h = run->hooks; h; h = h->next) {
+		h->receiver.events = 0; /* nor is it called once more */
 		ph_child_kill(h->child);
+	}
 }
 
 size_t hooks_status(const struct mapping_run *run, struct ph_status_hook ret[static PH_HOOKS_MAX])

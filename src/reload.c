@@ -69,14 +69,54 @@ static void note_change(json_t *list, const char *name)
 }
 
 /* Settings that cannot be adapted: the mapping ends and begins anew; its hooks know what they were
- * told. */
-static int restart(struct mapping_run *run, struct ph_config_mapping *config)
+ * told. Takes config out of *from unless the old settings had to stay. */
+static int restart(struct mapping_run *run, struct ph_config_mapping **from)
+{
+	int changed, started;
+
+	run_stop(run);
+	changed = run_reconfigure(run, *from);
+	if (changed == 0)
+		*from = NULL;
+	started = run_start(run);
+	return changed < 0 ? changed : started;
+}
+
+/* A mapping that was removed and whose hooks still run: it is taken back, or a `down` that takes
+ * its time would end after the `up` of another run of the same name. */
+static struct mapping_run *take_back(struct ph_daemon *d, const char *name)
+{
+	for (size_t i = 0; i < d->n_leaving; i++) {
+		struct mapping_run *run = d->leaving[i];
+
+		if (strcmp(run->config->core.name, name) != 0)
+			continue;
+		d->leaving[i] = d->leaving[--d->n_leaving];
+		run->leaving = false;
+		run->outdated = true; /* its state file was removed */
+		return run;
+	}
+	return NULL;
+}
+
+static int add(struct ph_daemon *d, struct ph_config_mapping **from, struct mapping_run **ret_run)
 {
 	int r;
 
-	run_stop(run);
-	r = run_reconfigure(run, config);
-	return r < 0 ? r : run_start(run);
+	*ret_run = take_back(d, (*from)->core.name);
+	if (*ret_run)
+		return restart(*ret_run, from);
+	r = run_new(d, *from, ret_run);
+	if (r < 0)
+		return r;
+	*from = NULL;
+	return run_start(*ret_run);
+}
+
+/* One that ought to run and does not: there was no memory for it. */
+static bool failed_before(const struct mapping_run *run)
+{
+	return run->config->enabled && !run->current;
 }
 
 /* Takes config out of *from when it has been used. */
@@ -90,31 +130,30 @@ static int apply(struct ph_daemon *d, struct ph_config_mapping **from, size_t at
 
 	if (i == SIZE_MAX) {
 		note_change(c->added, name);
-		r = run_new(d, config, &c->runs[at]);
-		if (r < 0)
-			return r;
-		*from = NULL;
-		return run_start(c->runs[at]);
+		return add(d, from, &c->runs[at]);
 	}
 	run = c->runs[at] = d->runs[i];
 	d->runs[i] = NULL;
 	switch (ph_config_mapping_compare(run->config, config)) {
 	case PH_CONFIG_SAME:
+		if (failed_before(run))
+			break;
 		c->unchanged++;
 		run->config->line = config->line;
 		return 0;
 	case PH_CONFIG_ADAPT:
+		if (failed_before(run))
+			break;
 		note_change(c->changed, name);
 		r = run_reconfigure(run, config);
-		break;
+		if (r == 0)
+			*from = NULL;
+		return r;
 	case PH_CONFIG_RESTART:
-	default:
-		note_change(c->changed, name);
-		r = restart(run, config);
 		break;
 	}
-	*from = r < 0 ? config : NULL;
-	return r;
+	note_change(c->changed, name);
+	return restart(run, from);
 }
 
 static void leave(struct ph_daemon *d, struct mapping_run *run, struct change *c)
@@ -157,6 +196,15 @@ static int make_room(struct ph_daemon *d, const struct ph_config *config, struct
 	return c->runs && c->changed && c->added && c->removed ? 0 : -ENOMEM;
 }
 
+/* Either has the mapping's name, wherever its settings have come to. */
+static void note_failed(const struct mapping_run *run, const struct ph_config_mapping *config,
+			int error)
+{
+	const char *name = config ? config->core.name : run->config->core.name;
+
+	ph_error("reload mapping=%s: %s; the next reload tries again", name, strerror(-error));
+}
+
 static json_t *take_over(struct ph_daemon *d, struct ph_config *config, struct reading *reading)
 {
 	struct change c = { 0 };
@@ -183,8 +231,7 @@ static json_t *take_over(struct ph_daemon *d, struct ph_config *config, struct r
 	for (size_t i = 0; i < config->n_mappings; i++) {
 		r = apply(d, &config->mappings[i], i, &c);
 		if (r < 0)
-			ph_error("reload mapping=%s: %s", config->mappings[i]->core.name,
-				 strerror(-r));
+			note_failed(c.runs[i], config->mappings[i], r);
 	}
 	free(d->runs);
 	d->runs = c.runs;

@@ -2,6 +2,7 @@
 """Hooks: what they are told and when, and what becomes of the unruly."""
 import os
 import re
+import signal
 
 import pytest
 
@@ -214,3 +215,73 @@ def test_hook_that_never_stops_printing(lab, start):
         p.wait_log("hook ended .*status=0")
         assert p.logged("more is not logged")
         assert sum("hook output" in line for line in p.lines) < 300
+
+
+@pytest.fixture
+def gate():
+    """A pipe on which a hook waits that reads it; the function opens it."""
+    path = "/run/lab/gate"
+    os.mkfifo(path)
+
+    def go():
+        with open(path, "w", encoding="ascii"):
+            pass
+
+    go.path = path
+    yield go
+    os.unlink(path)
+
+
+OFF = {"bind": 8444, "target": ":443", "enabled": "no"}  # so that the file is not without mappings
+
+
+@pytest.mark.parametrize("end", ["exit", "removal"])
+def test_last_word_after_a_failure(lab, gate, end):
+    """What fails is not repeated at the end; but who has heard of an endpoint hears that it is gone."""
+    lab.isp.full_cone(public_port=32451)
+    then = f"os.environ['PINHOLD_EVENT'] == 'change' and (open('{gate.path}').read(), sys.exit(1))"
+    with lab.pinhold_file({"web": {"bind": 8443, "target": ":443"}, "other": OFF}, then={"web": then}) as p:
+        assert p.wait_hook("web").event == "up"
+        p.wait_log("hook ended .*status=0")
+        lab.isp.remap(public_port=40123)
+        assert p.wait_hook("web").event == "change"
+        if end == "removal":
+            p.remove("web")
+            p.reload()
+        else:
+            p.process.send_signal(signal.SIGTERM)
+        p.wait_log("down mapping=web")
+        gate()
+        down = p.wait_hook("web")
+        assert (down.event, down.port) == ("down", "32451")
+        p.wait_log("hook ended .*status=0", start=p.lines.index(p.logged("down mapping=web")[0]))
+        if end == "exit":
+            assert p.wait_exit() == 0
+
+
+def test_removed_and_added_again_while_its_hook_runs(lab, gate):
+    """Never two calls at once: the `down` that takes its time must not end after the new `up`."""
+    lab.isp.full_cone(public_port=32451)
+    then = f"os.environ['PINHOLD_EVENT'] == 'down' and open('{gate.path}').read()"
+    with lab.pinhold_file({"web": {"bind": 8443, "target": ":443"}, "other": OFF}, then={"web": then}) as p:
+        assert p.wait_hook("web").event == "up"
+        p.wait_log("hook ended .*status=0")
+        section = p.settings["web"]
+        p.remove("web")
+        p.reload()
+        assert p.wait_hook("web").event == "down"
+        p.state_file("web").wait(lambda status: status is None)
+        start = p.count()
+        p.add("web", **{**section, "target": f"{lab.nas.address}:443"})
+        p.reload()
+        p.wait_log("up mapping=web", start=start)
+        status = p.wait_state("web", "up")
+        assert status["target"] == f"{lab.nas.address}:443" and status["hooks"][0]["running"]
+        assert len(lab.running(f"/usr/bin/python3 -IS {p.hook('web').path}")) == 1
+        gate()
+        assert p.wait_hook("web").event == "up"
+        assert lab.client.get(("203.0.113.7", 32451)).body == "nas"
+        p.remove("web")
+        p.reload()
+        assert p.wait_hook("web").event == "down"
+        gate()

@@ -250,17 +250,20 @@ static const char *read_header(struct ph_reader *r, const struct ph_stun_id *id,
 	return NULL;
 }
 
-/* An endpoint that a packet could be sent to: a known family, a port, an address of a single host.
- */
+/* An endpoint that a packet could be sent to: a known family, a port, an address of a single host
+ * that is not this very one. What is taken for the public endpoint is translated from inside, too:
+ * a server that tells 127.0.0.1 could cut the gateway off from its own services. */
 static bool usable(const struct ph_endpoint *e)
 {
-	static const uint8_t zero[16] = { 0 };
+	static const uint8_t zero[16] = { 0 }, loopback[16] = { [15] = 1 };
 	const uint8_t *o = e->address.octets;
 
 	if (!e->port || memcmp(o, zero, sizeof(zero)) == 0)
 		return false;
-	/* Multicast, and of IPv4 also the reserved addresses above it. */
-	return e->address.family == PH_IPV4 ? o[0] < 224 : o[0] != 0xff;
+	/* Multicast, and of IPv4 also the reserved addresses above it (RFC 6890). */
+	if (e->address.family == PH_IPV4)
+		return o[0] != 0 && o[0] != 127 && o[0] < 224;
+	return o[0] != 0xff && memcmp(o, loopback, sizeof(loopback)) != 0;
 }
 
 static void conclude_success(const struct message *m, struct ph_stun_answer *answer)

@@ -214,7 +214,8 @@ static void first_of_duplicates_wins(void **state)
 static void unusable_addresses_are_rejected(void **state)
 {
 	static const char *const cases[] = {
-		"0.0.0.0:80", "224.0.0.1:80", "255.255.255.255:80", "[::]:80", "[ff02::1]:80",
+		"0.0.0.0:80",         "0.0.0.1:80", "127.0.0.1:80", "127.1.2.3:80", "224.0.0.1:80",
+		"255.255.255.255:80", "[::]:80",    "[::1]:80",     "[ff02::1]:80",
 	};
 	struct ph_endpoint portless = endpoint("203.0.113.7:1");
 	struct message m;

@@ -305,8 +305,11 @@ int ph_rtnetlink_view(struct ph_rtnetlink *w, const struct ph_links **ret_view)
 	bool first = !w->loaded;
 	int r = refresh(w);
 
-	if (r < 0)
+	/* Who asked in vain hears of it, whether anything has changed meanwhile or not. */
+	if (r < 0) {
+		w->changed = true;
 		return r;
+	}
 	/* What is learnt in this way fn is told all the same; but the first time there was nothing
 	 * before. */
 	if (first)

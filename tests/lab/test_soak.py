@@ -38,13 +38,13 @@ def soak(lab, seconds, pause):
     s.check_reachable(statuses)
     s.check_hooks(statuses)
     s.check_table(statuses)
-    s.check_log()
     now = s.resources(20, lambda d, o: d <= descriptors and o <= octets * MARGIN)
     print(f"soak: {s.steps} steps; descriptors {descriptors} -> {now[0]}, resident {octets >> 10} kB -> "
           f"{now[1] >> 10} kB", flush=True)
     assert now[0] <= descriptors, sorted(os.readlink(f"/proc/{s.daemon.pid}/fd/{n}")
                                          for n in os.listdir(f"/proc/{s.daemon.pid}/fd"))
     assert now[1] <= octets * MARGIN
+    s.check_log()
     assert s.daemon.stop() == 0, s.daemon.story()
 
 

@@ -257,6 +257,7 @@ static void pump(struct hook_run *h)
 		return;
 	h->calling = delivery.event;
 	r = start_child(h, &delivery);
+	h->run->outdated = true; /* it runs */
 	ph_daemon_touch(h->run);
 	if (r < 0) {
 		h->last = (struct ph_status_hook){ .error = r };

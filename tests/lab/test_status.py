@@ -86,12 +86,12 @@ def test_hooks_last_result(lab):
     with lab.pinhold_file({name: {"bind": 8443 + n, "target": ":443"} for n, name in enumerate(ways)},
                           then=ways) as p:
         p.wait_hooks()
-        last = {name: p.wait_state(name, lambda s: s["hooks"][0]["last"])["hooks"][0]["last"]
+        last = {name: p.wait_state(name, lambda s: s["hooks"][0]["last"])["hooks"][0]
                 for name in ("well", "badly", "killed")}
         assert {n: tuple(h["last"][k] for k in ("result", "status", "signal")) for n, h in last.items()} == \
             {"well": ("ok", 0, None), "badly": ("failed", 3, None), "killed": ("killed", None, 9)}
         assert last["badly"]["retry"] and not last["well"]["retry"]
-        slow = p.wait_state("slow", lambda s: s["hooks"][0]["running"])["hooks"][0]["last"]
+        slow = p.wait_state("slow", lambda s: s["hooks"][0]["running"])["hooks"][0]
         assert slow["last"] is None
         for m in p.status()["mappings"]:
             schema("mapping").validate(m)

@@ -464,8 +464,10 @@ static int start(struct ph_daemon *d, struct ph_config *config)
 		daemon_limit_files(d);
 		r = daemon_look_at_links(d, true);
 	}
-	for (size_t i = 0; r == 0 && i < d->n_runs; i++)
+	for (size_t i = 0; r == 0 && i < d->n_runs; i++) {
+		assert(d->runs[i]); /* all n_runs are there */
 		r = refuse(d, d->runs[i]);
+	}
 	if (r < 0)
 		return r;
 	d->rebuild = true;

@@ -217,7 +217,7 @@ static void on_table_retry(uv_timer_t *timer)
 	d->dirty = true;
 }
 
-static void update_table(struct ph_daemon *d)
+void daemon_update_table(struct ph_daemon *d)
 {
 	while (d->dirty && !d->stopping) {
 		int r;
@@ -246,7 +246,7 @@ static void on_prepare(uv_prepare_t *prepare)
 {
 	struct ph_daemon *d = prepare->data;
 
-	update_table(d);
+	daemon_update_table(d);
 	daemon_reap(d);
 	show_touched(d);
 }

@@ -68,6 +68,8 @@ struct ph_daemon {
 /* daemon.c */
 int daemon_look_at_links(struct ph_daemon *d, bool quiet);
 void daemon_limit_files(struct ph_daemon *d);
+/* Installs what the mappings want, until they want nothing new; on failure again in a while. */
+void daemon_update_table(struct ph_daemon *d);
 
 /* reload.c */
 /*

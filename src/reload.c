@@ -285,6 +285,8 @@ json_t *daemon_reload(struct ph_daemon *d)
 		answer = take_over(d, &config, &reading);
 		daemon_limit_files(d);
 		ph_config_done(&config);
+		/* Whoever hears that it is done finds the table as the file has it. */
+		daemon_update_table(d);
 	}
 	ph_notify_ready(d->notify);
 	json_decref(reading.mistakes);

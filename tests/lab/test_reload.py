@@ -73,6 +73,16 @@ def test_changed_target_changes_one_chain(pair, lab, other, witness, read_again)
     witness.unmoved()
 
 
+def test_answer_comes_after_the_table(pair, lab):
+    """Time and again: whoever has the answer finds the table as the file has it."""
+    with pair.control() as c:
+        for n in range(40):
+            bit = f"0x0{n % 2 + 1}000000"
+            pair.change("global", mark=f"{bit}/0x0f000000")
+            assert "reload" in c.ask(command="reload")
+            assert bit in lab.gw.table()
+
+
 def test_what_reload_says(pair, lab, witness):
     pair.change("other", target=":443")
     lab.isp.full_cone(29002, 9002)

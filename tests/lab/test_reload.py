@@ -200,16 +200,14 @@ def test_answers_to_questions_of_the_old_file_are_void(lab, pair, other, witness
     numeric = [s.address for s in lab.internet.real]
     lab.internet.dns.silent = True
     lab.internet.dns.names = {"late.lab": [late], "early.lab": [early]}
-    pair.change("other", stun=["late.lab", *numeric])
+    pair.change("other", stun=["late.lab", *numeric], verify="5s")
     pair.reload()
     lab.internet.dns.wait_asked("late.lab")
-    pair.change("other", stun=["early.lab:3999", "late.lab:3998", *numeric])
-    pair.reload()
-    lab.internet.dns.silent = False
     with scripted.StunServer(lab.internet.scripted[0], port=3998) as one, \
             scripted.StunServer(lab.internet.scripted[1], port=3999) as two:
-        pair.change("other", verify="5s")
+        pair.change("other", stun=["early.lab:3999", "late.lab:3998", *numeric])
         pair.reload()
+        lab.internet.dns.speak()
         for s in (one, two):
             s.wait_asked(timeout=30)
     table = lab.gw.table()

@@ -375,20 +375,33 @@ class NameServer:
         self.everything = None  # what all other names resolve to, in turn
         self.silent = False
         self.asked = []
+        self._unanswered = []
 
     def wait_asked(self, name, timeout=10):
         with self._condition:
             assert self._condition.wait_for(lambda: name in self.asked, timeout), self.asked
 
+    def speak(self):
+        """Ends the silence, and answers what was asked in it: late, but not never."""
+        with self._condition:
+            self.silent = False
+            for query, peer in self._unanswered:
+                self._send(query, peer)
+            self._unanswered = []
+
+    def _send(self, query, peer):
+        self._socket.sendto(self._answer(query, *self._question(query)), peer)
+
     def _serve(self):
         while True:
             query, peer = self._socket.recvfrom(4096)
-            name, kind, end = self._question(query)
             with self._condition:
-                self.asked.append(name)
+                self.asked.append(self._question(query)[0])
                 self._condition.notify_all()
-            if not self.silent:
-                self._socket.sendto(self._answer(query, name, kind, end), peer)
+                if self.silent:
+                    self._unanswered.append((query, peer))
+                else:
+                    self._send(query, peer)
 
     @staticmethod
     def _question(query):

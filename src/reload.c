@@ -205,6 +205,29 @@ static void note_failed(const struct mapping_run *run, const struct ph_config_ma
 	ph_error("reload mapping=%s: %s; the next reload tries again", name, strerror(-error));
 }
 
+/* As find(), in the new file. */
+static bool configured(const struct ph_config *config, const char *name, size_t near)
+{
+	for (size_t k = 0; k < config->n_mappings; k++) {
+		size_t i = (near + k) % config->n_mappings;
+
+		if (strcmp(config->mappings[i]->core.name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The new list is the daemon's; where there was no memory for a mapping it has a gap. */
+static void adopt(struct ph_daemon *d, struct mapping_run **runs, size_t n)
+{
+	free(d->runs);
+	d->runs = runs;
+	d->n_runs = 0;
+	for (size_t i = 0; i < n; i++)
+		if (runs[i])
+			d->runs[d->n_runs++] = runs[i];
+}
+
 static json_t *take_over(struct ph_daemon *d, struct ph_config *config, struct reading *reading)
 {
 	struct change c = { 0 };
@@ -217,28 +240,17 @@ static json_t *take_over(struct ph_daemon *d, struct ph_config *config, struct r
 	}
 	/* Those that go leave first: another one may want their port. */
 	for (size_t i = 0; i < d->n_runs; i++) {
-		const char *name = d->runs[i]->config->core.name;
-		bool stays = false;
-
-		for (size_t k = 0; k < config->n_mappings && !stays; k++)
-			stays = strcmp(config->mappings[(i + k) % config->n_mappings]->core.name,
-				       name) == 0;
-		if (!stays) {
-			leave(d, d->runs[i], &c);
-			d->runs[i] = NULL;
-		}
+		if (configured(config, d->runs[i]->config->core.name, i))
+			continue;
+		leave(d, d->runs[i], &c);
+		d->runs[i] = NULL;
 	}
 	for (size_t i = 0; i < config->n_mappings; i++) {
 		r = apply(d, &config->mappings[i], i, &c);
 		if (r < 0)
 			note_failed(c.runs[i], config->mappings[i], r);
 	}
-	free(d->runs);
-	d->runs = c.runs;
-	d->n_runs = 0;
-	for (size_t i = 0; i < config->n_mappings; i++)
-		if (c.runs[i]) /* no memory for it */
-			d->runs[d->n_runs++] = c.runs[i];
+	adopt(d, c.runs, config->n_mappings);
 	if (memcmp(&d->plan, &config->plan, sizeof(d->plan)) != 0)
 		d->rebuild = d->dirty = true;
 	d->plan = config->plan;

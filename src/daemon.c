@@ -48,6 +48,19 @@ bool ph_daemon_stopping(const struct ph_daemon *d)
 	return d->stopping;
 }
 
+bool ph_daemon_take_socket(struct ph_daemon *d)
+{
+	if (d->n_sockets >= d->sockets_max)
+		return false;
+	d->n_sockets++;
+	return true;
+}
+
+void ph_daemon_return_socket(struct ph_daemon *d)
+{
+	d->n_sockets--;
+}
+
 uint64_t ph_daemon_now(const struct ph_daemon *d)
 {
 	return uv_now(&d->loop);
@@ -385,6 +398,8 @@ void daemon_limit_files(struct ph_daemon *d)
 		ph_warning(
 			"%zu mappings may need %zu descriptors, and no more than %zu are allowed: raise the hard limit (ulimit -Hn; LimitNOFILE= in a unit)",
 			d->n_runs, needed, limit);
+	/* Who asks what is wrong must be answered. */
+	d->sockets_max = limit - (limit / 2 < FILES_BESIDE ? limit / 2 : FILES_BESIDE);
 }
 
 /*

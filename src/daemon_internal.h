@@ -60,6 +60,8 @@ struct ph_daemon {
 	struct mapping_run *touched; /* a list: what is shown of them may be old */
 	struct watcher *watchers;
 
+	size_t n_sockets, sockets_max; /* of the mappings */
+
 	size_t n_queue;
 	struct queued queue[QUEUE_MAX];
 	struct ph_actions actions;

@@ -45,6 +45,7 @@ static void on_closed(void *data, int error)
 	struct ph_event event = { .type = PH_EVENT_CLOSED, .flow = f->index, .error = error };
 
 	f->socket = NULL;
+	ph_daemon_return_socket(f->hold->run->daemon);
 	ph_daemon_feed(f->hold, &event);
 }
 
@@ -70,6 +71,7 @@ static int open_socket(struct hold *hold, const struct ph_action *a, bool *ret_a
 	struct flow_run *f = &hold->flows[a->flow];
 	struct ph_socket_options options = socket_options(hold, a->holder);
 	struct ph_plan_mapping want;
+	int r;
 
 	ph_mapping_want(hold->machine, &want);
 	options.interface = want.interface;
@@ -79,7 +81,13 @@ static int open_socket(struct hold *hold, const struct ph_action *a, bool *ret_a
 	/* The kernel lets our own sockets share a port, another mapping's too. */
 	if (!ph_endpoint_equal(&hold->claim, &a->local))
 		return -EADDRINUSE;
-	return ph_socket_open(ph_daemon_loop(d), &options, &events, f, &f->socket, ret_at_bind);
+	*ret_at_bind = false;
+	if (!ph_daemon_take_socket(d))
+		return -EMFILE;
+	r = ph_socket_open(ph_daemon_loop(d), &options, &events, f, &f->socket, ret_at_bind);
+	if (r < 0)
+		ph_daemon_return_socket(d);
+	return r;
 }
 
 static void open_flow(struct hold *hold, const struct ph_action *a)
@@ -100,6 +108,8 @@ static void close_flow(struct hold *hold, unsigned flow)
 {
 	struct flow_run *f = &hold->flows[flow];
 
+	if (f->socket)
+		ph_daemon_return_socket(hold->run->daemon);
 	ph_socket_close(f->socket);
 	f->socket = NULL;
 	f->serial++;

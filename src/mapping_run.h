@@ -106,6 +106,9 @@ uint64_t ph_daemon_now(const struct ph_daemon *d); /* ms, monotonic */
 /* Feeds an event and carries out what the machine answers, and what follows from that at once. */
 void ph_daemon_feed(struct hold *hold, const struct ph_event *event);
 bool ph_daemon_stopping(const struct ph_daemon *d);
+/* Whether there may be one socket more: the last descriptors are for clients and hooks. */
+bool ph_daemon_take_socket(struct ph_daemon *d);
+void ph_daemon_return_socket(struct ph_daemon *d);
 /* The wants have changed otherwise than by an event. */
 void ph_daemon_table_changed(struct ph_daemon *d);
 /* Something that status shows has changed. */

@@ -160,5 +160,6 @@ def test_says_which_limit_is_too_low(lab, settings):
     with lab.pinhold_file(settings(60), prefix=["prlimit", "--nofile=64:64"]) as p:
         line = p.wait_log(r"(?i)descriptors?.*\b64\b.*|\b64\b.*descriptors?.*").group(0)
         assert "LimitNOFILE" in line or "ulimit -n" in line, line
+        p.wait_ready()
         # What can be held is held, and nothing crashes.
         assert p.status()["mappings"]

@@ -275,21 +275,26 @@ class Soak:
 
     # The run.
 
-    def step(self, step):
+    def step(self, step, word="soak"):
         self.steps += 1
-        self.say(f"soak {self.steps} {json.dumps(step)}", flush=True)
+        self.say(f"{word} {self.steps} {json.dumps(step)}", flush=True)
         self._marks.append((self.daemon.count(), time.monotonic()))
         step = dict(step)
         time.sleep(step.pop("after"))  # disturbances come at their own times
         getattr(self, step.pop("fault"))(**step)
         assert self.daemon.alive(), self.daemon.story()
 
-    def run(self, seed, seconds, pause):
+    def warm_up(self, seconds):
+        """The same disturbances each time, which touch what is touched for the first time; not in a replay."""
+        self.run(8489, seconds, 0.5, word="warm-up")
+        self.heal()
+
+    def run(self, seed, seconds, pause, word="soak"):
         end = time.monotonic() + seconds
         for step in Chance(seed, pause, len(self.lab.internet.all)):
             if time.monotonic() >= end:
                 return
-            self.step(step)
+            self.step(step, word)
 
     def replay(self, log):
         """The steps of a run's log, whatever else stands in it."""

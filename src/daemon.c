@@ -391,8 +391,12 @@ void daemon_limit_files(struct ph_daemon *d)
 
 	/* One that rotates has as many again for a while; those that began together do so together.
 	 */
-	for (size_t i = 0; i < d->n_runs; i++)
-		needed += d->runs[i]->config->rotate_ms ? 2 * PH_FLOWS : PH_FLOWS;
+	for (size_t i = 0; i < d->n_runs; i++) {
+		const struct mapping_run *run = d->runs[i];
+
+		assert(run);
+		needed += run->config->rotate_ms ? 2 * PH_FLOWS : PH_FLOWS;
+	}
 	limit = needed;
 	if (ph_limits_raise_files(needed, &limit) < 0 || limit < needed)
 		ph_warning(

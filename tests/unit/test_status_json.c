@@ -186,6 +186,7 @@ static void test_without_values(void **state)
 	s.counted = false;
 	config.enabled = true;
 	assert_mapping(&s, "{\"state\":\"disabled\",\"why\":\"stopped\"}");
+	/* cppcheck-suppress redundantAssignment // s points to it */
 	config.enabled = false;
 	assert_mapping(&s,
 		       "{\"state\":\"disabled\",\"why\":\"it is disabled in the configuration\","

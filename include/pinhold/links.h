@@ -20,6 +20,9 @@ struct ph_link_address {
 	struct ph_address address;
 	bool usable;    /* global, and neither tentative, failed nor deprecated */
 	bool temporary; /* IPv6 privacy extensions; IPv4 secondary */
+	/* Length of the prefix that address is in and that is reached directly; of the address
+	 * itself where it has a peer, or its prefix is not said to be on the link. */
+	uint8_t bits;
 };
 
 /* One way of a default route of the main table; a multipath route has several. */
@@ -28,6 +31,8 @@ struct ph_link_route {
 	enum ph_family family;
 	uint32_t metric;
 	int preference; /* of the router (RFC 4191 section 2.1): 1 high, 0 medium, -1 low */
+	/* Family 0: none (PPP); it may be of another family than the route (RFC 8950). */
+	struct ph_address gateway;
 };
 
 struct ph_links {

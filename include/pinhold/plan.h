@@ -11,6 +11,7 @@
 
 #define PH_NAME_MAX      32 /* octets of a mapping's name, without NUL */
 #define PH_INTERFACE_MAX 15 /* IFNAMSIZ without NUL */
+#define PH_UPLINKS_MAX   3  /* beside the default one: two bits number them */
 
 enum ph_target_kind {
 	PH_TARGET_NONE,    /* translate nothing, only mark and count */
@@ -28,6 +29,19 @@ struct ph_plan_options {
 	uint32_t mark; /* the accept bit in the conntrack mark */
 	uint32_t mask; /* the bits that are pinhold's; mark is inside it */
 };
+
+/* What the bits of the mask mean. */
+struct ph_marks {
+	uint32_t mask;
+	uint32_t accept;
+	uint32_t masquerade;                 /* loopback, and mappings with snat */
+	uint32_t uplinks;                    /* the two bits that number uplinks */
+	uint32_t uplink[PH_UPLINKS_MAX + 1]; /* of each number; that of 0 is 0 */
+};
+
+/* Of the mask's bits but the accept bit the highest is masquerade, the next two are uplinks. 0 or
+ * -EINVAL: fewer than four bits, or mark is not one bit of the mask. */
+int ph_marks_of(const struct ph_plan_options *options, struct ph_marks *ret_marks);
 
 /*
  * What one mapping wants of the table at this moment. The family is that of private_endpoint.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <pinhold/links.h>
+#include "links_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@ void ph_links_done(struct ph_links *view)
 	*view = (struct ph_links){ 0 };
 }
 
-static const struct ph_link *by_index(const struct ph_links *view, int index)
+const struct ph_link *ph_link_by_index(const struct ph_links *view, int index)
 {
 	for (size_t i = 0; i < view->n_links; i++)
 		if (view->links[i].index == index)
@@ -20,7 +20,7 @@ static const struct ph_link *by_index(const struct ph_links *view, int index)
 	return NULL;
 }
 
-static const struct ph_link *by_name(const struct ph_links *view, const char *name)
+const struct ph_link *ph_link_by_name(const struct ph_links *view, const char *name)
 {
 	for (size_t i = 0; i < view->n_links; i++)
 		if (strcmp(view->links[i].name, name) == 0)
@@ -28,29 +28,36 @@ static const struct ph_link *by_name(const struct ph_links *view, const char *na
 	return NULL;
 }
 
-static bool better(const struct ph_link_route *a, const struct ph_link_route *b)
+bool ph_route_better(const struct ph_link_route *a, const struct ph_link_route *b)
 {
 	return a->metric != b->metric ? a->metric < b->metric : a->preference > b->preference;
 }
 
-/* Where there is no default route over a link that is up, the best one says which is down. */
-static const struct ph_link *by_default_route(const struct ph_links *view, enum ph_family family)
+const struct ph_link_route *ph_best_route(const struct ph_links *view, enum ph_family family,
+					  int index)
 {
 	const struct ph_link_route *best = NULL;
 	const struct ph_link *best_link = NULL;
 
 	for (size_t i = 0; i < view->n_routes; i++) {
 		const struct ph_link_route *r = &view->routes[i];
-		const struct ph_link *link = by_index(view, r->index);
+		const struct ph_link *link = ph_link_by_index(view, r->index);
 
-		if (r->family != family || !link)
+		if (r->family != family || !link || (index && r->index != index))
 			continue;
-		if (!best || (link->up != best_link->up ? link->up : better(r, best))) {
+		if (!best || (link->up != best_link->up ? link->up : ph_route_better(r, best))) {
 			best = r;
 			best_link = link;
 		}
 	}
-	return best_link;
+	return best;
+}
+
+static const struct ph_link *by_default_route(const struct ph_links *view, enum ph_family family)
+{
+	const struct ph_link_route *best = ph_best_route(view, family, 0);
+
+	return best ? ph_link_by_index(view, best->index) : NULL;
 }
 
 /* A unique local address (RFC 4193) reaches no server. */
@@ -88,7 +95,7 @@ static enum ph_links_answer find_address(const struct ph_links *view,
 {
 	for (size_t i = 0; i < view->n_addresses; i++) {
 		const struct ph_link_address *a = &view->addresses[i];
-		const struct ph_link *link = by_index(view, a->index);
+		const struct ph_link *link = ph_link_by_index(view, a->index);
 
 		if (!ph_address_equal(&a->address, wanted) || !link)
 			continue;
@@ -116,7 +123,7 @@ enum ph_links_answer ph_links_find(const struct ph_links *view, const char *sett
 	if (ph_address_parse(setting, &wanted) == 0)
 		return find_address(view, &wanted, ret_name, ret_index, ret_address);
 	link = strcmp(setting, "auto") == 0 ? by_default_route(view, family)
-					    : by_name(view, setting);
+					    : ph_link_by_name(view, setting);
 	if (!link)
 		return PH_LINKS_NO_INTERFACE;
 	memcpy(ret_name, link->name, sizeof(link->name));

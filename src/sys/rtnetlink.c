@@ -335,20 +335,25 @@ static void on_readable(uv_poll_t *poll, int status, int ready)
 
 /*
  * Routes to anywhere but the default destination do not even reach the socket: a router that speaks
- * BGP changes hundreds of them a second. Each notification is a datagram of its own (rtnl_notify()
- * is called with one message). Where the filter is refused rtnl_changes() passes over them.
+ * BGP changes hundreds of them a second. Nor do those of other tables, our own among them (a
+ * table that the octet has no room for reads RT_TABLE_COMPAT). Each notification is a datagram of
+ * its own (rtnl_notify() is called with one message). Where the filter is refused rtnl_changes()
+ * passes over them.
  */
 static void filter_routes(int fd)
 {
 	const unsigned type = offsetof(struct nlmsghdr, nlmsg_type);
 	const unsigned dst_len = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_dst_len);
+	const unsigned table = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_table);
 	struct sock_filter code[] = {
 		/* Loads are in network order, the message is in the machine's. */
 		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, type),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 1, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 2),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 4),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, dst_len),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, table),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RT_TABLE_MAIN, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};

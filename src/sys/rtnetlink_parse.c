@@ -61,13 +61,13 @@ static bool link_equal(const struct ph_link *a, const struct ph_link *b)
 static bool address_equal(const struct ph_link_address *a, const struct ph_link_address *b)
 {
 	return a->index == b->index && ph_address_equal(&a->address, &b->address) &&
-	       a->usable == b->usable && a->temporary == b->temporary;
+	       a->usable == b->usable && a->temporary == b->temporary && a->bits == b->bits;
 }
 
 static bool route_equal(const struct ph_link_route *a, const struct ph_link_route *b)
 {
 	return a->index == b->index && a->family == b->family && a->metric == b->metric &&
-	       a->preference == b->preference;
+	       a->preference == b->preference && ph_address_equal(&a->gateway, &b->gateway);
 }
 
 bool rtnl_view_equal(const struct ph_links *a, const struct ph_links *b)
@@ -126,13 +126,36 @@ static int add_said_link(struct nlmsghdr *h, struct ph_links *view)
 	return add_link(view, &link);
 }
 
+static bool read_address(const struct nlattr *attribute, enum ph_family family,
+			 struct ph_address *ret_address)
+{
+	struct ph_address address = { .family = family };
+
+	if (!attribute || (size_t)nla_len(attribute) != ph_family_octets(family))
+		return false;
+	memcpy(address.octets, nla_data(attribute), ph_family_octets(family));
+	*ret_address = address;
+	return true;
+}
+
+/* Whether the whole prefix is on the link, as far as the address says it: no peer has it, and the
+ * kernel was not told to make no route (net/ipv6/addrconf.c, IFA_F_NOPREFIXROUTE). */
+static bool has_subnet(const struct nlattr *local, const struct nlattr *other, uint32_t flags)
+{
+	return !(flags & IFA_F_NOPREFIXROUTE) &&
+	       (!local || !other ||
+		(nla_len(local) == nla_len(other) &&
+		 memcmp(nla_data(local), nla_data(other), (size_t)nla_len(local)) == 0));
+}
+
 static int add_said_address(struct nlmsghdr *h, struct ph_links *view)
 {
 	static const struct nla_policy policy[IFA_MAX + 1] = {
 		[IFA_FLAGS] = { .type = NLA_U32 },
 	};
-	struct nlattr *attributes[IFA_MAX + 1], *own;
+	struct nlattr *attributes[IFA_MAX + 1];
 	struct ph_link_address address = { 0 };
+	enum ph_family family;
 	struct ifaddrmsg head;
 	uint32_t flags;
 
@@ -145,29 +168,66 @@ static int add_said_address(struct nlmsghdr *h, struct ph_links *view)
 	if (nlmsg_parse(h, sizeof(head), attributes, IFA_MAX, policy) < 0)
 		return -EBADMSG;
 	address.index = (int)head.ifa_index;
-	address.address.family = head.ifa_family == AF_INET6 ? PH_IPV6 : PH_IPV4;
+	family = head.ifa_family == AF_INET6 ? PH_IPV6 : PH_IPV4;
 	/* IFA_ADDRESS is the other end's where there is an IFA_LOCAL (linux/if_addr.h). */
-	own = attributes[attributes[IFA_LOCAL] ? IFA_LOCAL : IFA_ADDRESS];
-	if (!own || (size_t)nla_len(own) != ph_family_octets(address.address.family))
+	if (!read_address(attributes[attributes[IFA_LOCAL] ? IFA_LOCAL : IFA_ADDRESS], family,
+			  &address.address))
 		return -EBADMSG;
-	memcpy(address.address.octets, nla_data(own), (size_t)nla_len(own));
 	flags = attributes[IFA_FLAGS] ? nla_get_u32(attributes[IFA_FLAGS]) : head.ifa_flags;
 	address.usable = head.ifa_scope == RT_SCOPE_UNIVERSE &&
 			 !(flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED));
 	address.temporary = flags & IFA_F_SECONDARY; /* the same bit as IFA_F_TEMPORARY */
+	address.bits = (uint8_t)(8 * ph_family_octets(family));
+	if (head.ifa_prefixlen > address.bits)
+		return -EBADMSG;
+	if (has_subnet(attributes[IFA_LOCAL], attributes[IFA_ADDRESS], flags))
+		address.bits = head.ifa_prefixlen;
 	return add_address(view, &address);
+}
+
+/* RTA_VIA names a gateway of any family (linux/rtnetlink.h, struct rtvia). */
+static bool read_via(const struct nlattr *attribute, struct ph_address *ret_address)
+{
+	struct ph_address address = { 0 };
+	sa_family_t family;
+
+	if (nla_len(attribute) < (int)sizeof(family))
+		return false;
+	memcpy(&family, nla_data(attribute), sizeof(family));
+	if (family != AF_INET && family != AF_INET6)
+		return false;
+	address.family = family == AF_INET6 ? PH_IPV6 : PH_IPV4;
+	if ((size_t)nla_len(attribute) != sizeof(family) + ph_family_octets(address.family))
+		return false;
+	memcpy(address.octets, (const uint8_t *)nla_data(attribute) + sizeof(family),
+	       ph_family_octets(address.family));
+	*ret_address = address;
+	return true;
+}
+
+/* From what a route or one of its ways says of it; neither attribute: none. */
+static int set_gateway(const struct nlattr *gateway, const struct nlattr *via,
+		       struct ph_link_route *route)
+{
+	route->gateway = (struct ph_address){ 0 };
+	if (gateway)
+		return read_address(gateway, route->family, &route->gateway) ? 0 : -EBADMSG;
+	if (via)
+		return read_via(via, &route->gateway) ? 0 : -EBADMSG;
+	return 0;
 }
 
 static int add_multipath(const struct nlattr *attribute, struct ph_link_route *route,
 			 struct ph_links *view)
 {
-	const uint8_t *p = nla_data(attribute);
+	uint8_t *p = nla_data(attribute);
 	size_t left = (size_t)nla_len(attribute);
 
 	while (left > 0) {
+		struct nlattr *attributes = (struct nlattr *)(void *)(p + sizeof(struct rtnexthop));
 		struct rtnexthop hop;
 		size_t step;
-		int r;
+		int len, r;
 
 		if (left < sizeof(hop))
 			return -EBADMSG;
@@ -175,7 +235,11 @@ static int add_multipath(const struct nlattr *attribute, struct ph_link_route *r
 		if (hop.rtnh_len < sizeof(hop) || hop.rtnh_len > left)
 			return -EBADMSG;
 		route->index = hop.rtnh_ifindex;
-		r = add_route(view, route);
+		len = hop.rtnh_len - (int)sizeof(hop);
+		r = set_gateway(nla_find(attributes, len, RTA_GATEWAY),
+				nla_find(attributes, len, RTA_VIA), route);
+		if (r == 0)
+			r = add_route(view, route);
 		if (r < 0)
 			return r;
 		step = NLMSG_ALIGN(hop.rtnh_len); /* RTNH_ALIGN() is signed, and the same */
@@ -229,6 +293,7 @@ static int add_said_route(struct nlmsghdr *h, struct ph_links *view)
 	struct nlattr *attributes[RTA_MAX + 1];
 	struct ph_link_route route = { 0 };
 	struct rtmsg head;
+	int r;
 
 	if (!is_default(h, &head) || head.rtm_type != RTN_UNICAST)
 		return 0;
@@ -243,7 +308,8 @@ static int add_said_route(struct nlmsghdr *h, struct ph_links *view)
 	if (!attributes[RTA_OIF])
 		return 0;
 	route.index = (int)nla_get_u32(attributes[RTA_OIF]);
-	return add_route(view, &route);
+	r = set_gateway(attributes[RTA_GATEWAY], attributes[RTA_VIA], &route);
+	return r < 0 ? r : add_route(view, &route);
 }
 
 /* ---- dumps ---- */

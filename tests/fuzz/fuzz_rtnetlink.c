@@ -8,6 +8,8 @@
 
 #include <linux/rtnetlink.h>
 
+#include <pinhold/uplink.h>
+
 #include "../../src/sys/rtnetlink_parse.h"
 
 static const unsigned parts[] = { RTNL_LINKS, RTNL_ADDRESSES, RTNL_ROUTES };
@@ -26,11 +28,17 @@ static void check_view(const struct ph_links *view)
 
 	for (size_t i = 0; i < view->n_links; i++)
 		CHECK(memchr(view->links[i].name, 0, sizeof(view->links[i].name)));
-	for (size_t i = 0; i < view->n_addresses; i++)
-		check_address(&view->addresses[i].address);
+	for (size_t i = 0; i < view->n_addresses; i++) {
+		const struct ph_link_address *a = &view->addresses[i];
+
+		check_address(&a->address);
+		CHECK(a->bits <= 8 * ph_family_octets(a->address.family));
+	}
 	for (size_t i = 0; i < view->n_routes; i++) {
 		CHECK(view->routes[i].family == PH_IPV4 || view->routes[i].family == PH_IPV6);
 		CHECK(view->routes[i].preference >= -1 && view->routes[i].preference <= 1);
+		if (view->routes[i].gateway.family)
+			check_address(&view->routes[i].gateway);
 	}
 	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
 		for (unsigned f = 0; f < 2; f++) {
@@ -42,6 +50,39 @@ static void check_view(const struct ph_links *view)
 			    PH_LINKS_FOUND)
 				check_address(&address);
 		}
+}
+
+/* What is decided about any view can be told to the kernel. */
+static void check_uplinks(const struct ph_links *view)
+{
+	static const struct ph_uplink_user users[] = {
+		{ "wan", PH_IPV4 },
+		{ "wan", PH_IPV6 },
+		{ "lte", PH_IPV4 },
+		{ "lo", PH_IPV6 },
+	};
+	struct ph_uplink answers[sizeof(users) / sizeof(users[0])];
+	struct ph_reply_routes routes = { 0 };
+	struct ph_uplinks uplinks = { 0 };
+	size_t numbered = 0;
+
+	CHECK(ph_uplinks_decide(&uplinks, view, users, sizeof(users) / sizeof(users[0]), answers,
+				&routes) == 0);
+	for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++)
+		numbered += answers[i].answer == PH_UPLINK_NUMBERED;
+	CHECK(routes.n == numbered);
+	for (size_t i = 0; i < routes.n; i++) {
+		const struct ph_reply_route *r = &routes.routes[i];
+
+		CHECK(r->number >= 1 && r->number <= PH_UPLINKS_MAX);
+		for (size_t k = 0; k < r->n_locals; k++) {
+			check_address(&r->locals[k].address);
+			CHECK(r->locals[k].address.family == r->family);
+			CHECK(r->locals[k].bits < 8 * ph_family_octets(r->family));
+		}
+	}
+	CHECK(ph_reply_routes_equal(&routes, &routes));
+	ph_reply_routes_done(&routes);
 }
 
 /* A dump's answer, added to what the view has. */
@@ -131,6 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 	CHECK((rtnl_changes(&view, first, size) & ~RTNL_ALL) == 0);
 	check_no_news(&view, data, size);
+	check_uplinks(&view);
 	CHECK(rtnl_view_equal(&view, &view));
 	ph_links_done(&view);
 	CHECK(memcmp(copy, data, size) == 0);

@@ -249,6 +249,84 @@ static void test_addresses(void **state)
 	assert_is(w, "169.254.7.7", PH_IPV4, "lte nothing");
 }
 
+/* A route's gateway, and which prefixes are reached without one. */
+
+static void assert_gateway(const struct ph_link_route *route, const char *wanted)
+{
+	char text[PH_ADDRESS_STRLEN] = "";
+
+	if (route->gateway.family)
+		ph_address_format(&route->gateway, text);
+	assert_string_equal(text, wanted);
+}
+
+static void assert_bits(const struct ph_links *view, const char *address, unsigned wanted)
+{
+	struct ph_address a;
+
+	assert_int_equal(ph_address_parse(address, &a), 0);
+	for (size_t i = 0; i < view->n_addresses; i++)
+		if (ph_address_equal(&view->addresses[i].address, &a)) {
+			assert_int_equal(view->addresses[i].bits, wanted);
+			return;
+		}
+	fail_msg("%s is not there", address);
+}
+
+static void test_gateways(void **state)
+{
+	struct world *w = *state;
+	const struct ph_links *view;
+
+	ip("route replace default via 100.64.0.9 dev wan metric 10\n");
+	until_called(w);
+	assert_int_equal(ph_rtnetlink_view(w->watch, &view), 0);
+	assert_int_equal(view->n_routes, 2);
+	assert_gateway(&view->routes[0], "100.64.0.9");
+	assert_gateway(&view->routes[1], "10.0.0.1");
+	/* None; another family's; several ways, each with its own. */
+	ip("route flush exact default\n"
+	   "route add default dev wan metric 1\n"
+	   "route add 0.0.0.0/0 via inet6 fe80::7 dev wan metric 2\n"
+	   "route add default metric 3 nexthop via 100.64.0.1 dev wan nexthop dev lte "
+	   "nexthop via inet6 fe80::8 dev lte\n"
+	   "route add default via fe80::9 dev lte\n");
+	until_called(w);
+	assert_int_equal(ph_rtnetlink_view(w->watch, &view), 0);
+	assert_int_equal(view->n_routes, 6);
+	assert_gateway(&view->routes[0], "");
+	assert_gateway(&view->routes[1], "fe80::7");
+	assert_gateway(&view->routes[2], "100.64.0.1");
+	assert_gateway(&view->routes[3], "");
+	assert_gateway(&view->routes[4], "fe80::8");
+	assert_gateway(&view->routes[5], "fe80::9");
+}
+
+/* Another length alone is a change, too. */
+static void test_prefixes(void **state)
+{
+	struct world *w = *state;
+	const struct ph_links *view;
+
+	ip("addr add 100.64.1.3 peer 100.64.1.9/24 dev wan\n"
+	   "addr add 172.17.0.1/16 dev lte noprefixroute\n"
+	   "addr add 172.16.0.1/20 dev lte\n"
+	   "addr add 2001:db8:1::2/56 dev lte nodad\n"
+	   "addr add 2001:db8:2::2/64 dev lte nodad noprefixroute\n");
+	until_called(w);
+	assert_int_equal(ph_rtnetlink_view(w->watch, &view), 0);
+	assert_bits(view, "100.64.0.2", 24);
+	assert_bits(view, "100.64.1.3", 32);
+	assert_bits(view, "172.16.0.1", 20);
+	assert_bits(view, "172.17.0.1", 32);
+	assert_bits(view, "2001:db8:1::2", 56);
+	assert_bits(view, "2001:db8:2::2", 128);
+	ip("addr del 172.16.0.1/20 dev lte\naddr add 172.16.0.1/24 dev lte\n");
+	until_called(w);
+	assert_int_equal(ph_rtnetlink_view(w->watch, &view), 0);
+	assert_bits(view, "172.16.0.1", 24);
+}
+
 /* One call for a burst, 100 ms after its beginning, and another for what comes later. */
 static void test_debounce(void **state)
 {
@@ -306,6 +384,11 @@ static void test_noise(void **state)
 	for (unsigned i = 0; i < 4000; i++)
 		fprintf(f, "route add 198.18.%u.%u dev wan\n", i / 256, i % 256);
 	fprintf(f, "route add 2001:db8:2::/48 dev wan\n");
+	for (unsigned i = 0; i < 4; i++)
+		fprintf(f,
+			"route replace default dev lte table %u\n"
+			"route del default dev lte table %u\n",
+			100 + 1000 * i, 100 + 1000 * i);
 	ip_end(f);
 	w->turns = 0;
 	assert_int_equal(during(w, 200), 0);
@@ -555,6 +638,8 @@ int main(void)
 		cmocka_unit_test(test_dump),
 		TEST(test_routes),
 		TEST(test_addresses),
+		TEST(test_gateways),
+		TEST(test_prefixes),
 		TEST(test_debounce),
 		TEST(test_steady_changes),
 		TEST(test_noise),

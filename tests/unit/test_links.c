@@ -7,15 +7,16 @@ static struct ph_link links[] = {
 	{ "lo", 1, true }, { "lan", 2, true }, { "wan", 3, true }, { "lte", 4, false }
 };
 static struct ph_link_address addresses[] = {
-	{ 2, { PH_IPV4, { 192, 168, 10, 1 } }, true, false },
-	{ 3, { PH_IPV6, { 0xfe, 0x80, [15] = 1 } }, false, false },
-	{ 3, { PH_IPV6, { 0x20, 0x01, 0x0d, 0xb8, [15] = 9 } }, true, true },
-	{ 3, { PH_IPV6, { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 } }, true, false },
-	{ 3, { PH_IPV4, { 100, 64, 0, 3 } }, true, true },
-	{ 3, { PH_IPV4, { 100, 64, 0, 2 } }, true, false },
-	{ 4, { PH_IPV4, { 10, 0, 0, 2 } }, true, false },
+	{ 2, { PH_IPV4, { 192, 168, 10, 1 } }, true, false, 24 },
+	{ 3, { PH_IPV6, { 0xfe, 0x80, [15] = 1 } }, false, false, 64 },
+	{ 3, { PH_IPV6, { 0x20, 0x01, 0x0d, 0xb8, [15] = 9 } }, true, true, 64 },
+	{ 3, { PH_IPV6, { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 } }, true, false, 64 },
+	{ 3, { PH_IPV4, { 100, 64, 0, 3 } }, true, true, 24 },
+	{ 3, { PH_IPV4, { 100, 64, 0, 2 } }, true, false, 24 },
+	{ 4, { PH_IPV4, { 10, 0, 0, 2 } }, true, false, 24 },
 };
-static struct ph_link_route routes[] = { { 4, PH_IPV4, 200, 0 }, { 3, PH_IPV4, 100, 0 } };
+static struct ph_link_route routes[] = { { 4, PH_IPV4, 200, 0, { 0 } },
+					 { 3, PH_IPV4, 100, 0, { 0 } } };
 static const struct ph_links view = { links, 4, addresses, 7, routes, 2 };
 
 static void check(const char *setting, enum ph_family family, enum ph_links_answer wanted,
@@ -57,12 +58,12 @@ static const char *automatic(enum ph_family family, struct ph_link_route *some, 
 					  { "lte", 2, true },
 					  { "cut", 3, false } };
 	static struct ph_link_address six[] = {
-		{ 1, { PH_IPV4, { 10, 0, 0, 1 } }, true, false },
-		{ 2, { PH_IPV4, { 10, 0, 0, 2 } }, true, false },
-		{ 3, { PH_IPV4, { 10, 0, 0, 3 } }, true, false },
-		{ 1, { PH_IPV6, { 0x20, 0x01, [15] = 1 } }, true, false },
-		{ 2, { PH_IPV6, { 0x20, 0x01, [15] = 2 } }, true, false },
-		{ 3, { PH_IPV6, { 0x20, 0x01, [15] = 3 } }, true, false },
+		{ 1, { PH_IPV4, { 10, 0, 0, 1 } }, true, false, 24 },
+		{ 2, { PH_IPV4, { 10, 0, 0, 2 } }, true, false, 24 },
+		{ 3, { PH_IPV4, { 10, 0, 0, 3 } }, true, false, 24 },
+		{ 1, { PH_IPV6, { 0x20, 0x01, [15] = 1 } }, true, false, 64 },
+		{ 2, { PH_IPV6, { 0x20, 0x01, [15] = 2 } }, true, false, 64 },
+		{ 3, { PH_IPV6, { 0x20, 0x01, [15] = 3 } }, true, false, 64 },
 	};
 	const struct ph_links now = { three, 3, six, 6, some, n };
 	static char name[PH_INTERFACE_MAX + 1];
@@ -76,7 +77,7 @@ static const char *automatic(enum ph_family family, struct ph_link_route *some, 
 
 static void test_default_route(void **state)
 {
-	struct ph_link_route r[3] = { { 2, PH_IPV4, 10, 0 }, { 1, PH_IPV4, 20, 0 } };
+	struct ph_link_route r[3] = { { 2, PH_IPV4, 10, 0, { 0 } }, { 1, PH_IPV4, 20, 0, { 0 } } };
 
 	(void)state;
 	assert_string_equal(automatic(PH_IPV4, r, 0, PH_LINKS_NO_INTERFACE), "");
@@ -85,7 +86,7 @@ static void test_default_route(void **state)
 	/* The better one's interface is down: the next, wherever it stands. */
 	r[0].index = 3;
 	assert_string_equal(automatic(PH_IPV4, r, 2, PH_LINKS_FOUND), "dsl");
-	r[2] = (struct ph_link_route){ 3, PH_IPV4, 1, 0 };
+	r[2] = (struct ph_link_route){ 3, PH_IPV4, 1, 0, { 0 } };
 	assert_string_equal(automatic(PH_IPV4, r, 3, PH_LINKS_FOUND), "dsl");
 	/* All are down: the best says so. */
 	assert_string_equal(automatic(PH_IPV4, r, 1, PH_LINKS_DOWN), "cut");
@@ -94,8 +95,8 @@ static void test_default_route(void **state)
 	assert_string_equal(automatic(PH_IPV4, r, 1, PH_LINKS_NO_INTERFACE), "");
 	assert_string_equal(automatic(PH_IPV4, r, 2, PH_LINKS_FOUND), "dsl");
 	/* IPv6: among equals the router's preference, then the kernel's order. */
-	r[0] = (struct ph_link_route){ 1, PH_IPV6, 1024, 0 };
-	r[1] = (struct ph_link_route){ 2, PH_IPV6, 1024, 0 };
+	r[0] = (struct ph_link_route){ 1, PH_IPV6, 1024, 0, { 0 } };
+	r[1] = (struct ph_link_route){ 2, PH_IPV6, 1024, 0, { 0 } };
 	assert_string_equal(automatic(PH_IPV6, r, 2, PH_LINKS_FOUND), "dsl");
 	r[1].preference = 1;
 	assert_string_equal(automatic(PH_IPV6, r, 2, PH_LINKS_FOUND), "lte");
@@ -108,8 +109,8 @@ static void test_local_address(void **state)
 {
 	struct ph_link wan = { "wan", 1, true };
 	struct ph_link_address two[] = {
-		{ 1, { PH_IPV6, { 0xfd, [15] = 1 } }, true, false },
-		{ 1, { PH_IPV6, { 0x20, 0x01, [15] = 1 } }, true, true },
+		{ 1, { PH_IPV6, { 0xfd, [15] = 1 } }, true, false, 64 },
+		{ 1, { PH_IPV6, { 0x20, 0x01, [15] = 1 } }, true, true, 64 },
 	};
 	struct ph_links now = { &wan, 1, two, 2, NULL, 0 };
 	char name[PH_INTERFACE_MAX + 1];

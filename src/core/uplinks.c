@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <pinhold/uplink.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "links_internal.h"
+
+/* ---- lists of routes ---- */
+
+void ph_reply_routes_done(struct ph_reply_routes *routes)
+{
+	for (size_t i = 0; i < routes->n; i++)
+		free(routes->routes[i].locals);
+	free(routes->routes);
+	*routes = (struct ph_reply_routes){ 0 };
+}
+
+static int compare_prefixes(const void *a, const void *b)
+{
+	const struct ph_prefix *p = a, *q = b;
+	int r = memcmp(p->address.octets, q->address.octets, sizeof(p->address.octets));
+
+	return r ? r : p->bits - q->bits;
+}
+
+static bool route_equal(const struct ph_reply_route *a, const struct ph_reply_route *b)
+{
+	if (a->number != b->number || a->family != b->family || a->index != b->index ||
+	    strcmp(a->interface, b->interface) != 0 ||
+	    !ph_address_equal(&a->gateway, &b->gateway) || a->n_locals != b->n_locals)
+		return false;
+	for (size_t i = 0; i < a->n_locals; i++)
+		if (compare_prefixes(&a->locals[i], &b->locals[i]) != 0)
+			return false;
+	return true;
+}
+
+bool ph_reply_routes_equal(const struct ph_reply_routes *a, const struct ph_reply_routes *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!route_equal(&a->routes[i], &b->routes[i]))
+			return false;
+	return true;
+}
+
+/* ---- what is needed ---- */
+
+/* Whether everything of the family leaves by the interface that has the best route. */
+static bool is_sole(const struct ph_links *view, const struct ph_link_route *best)
+{
+	for (size_t i = 0; i < view->n_routes; i++) {
+		const struct ph_link_route *r = &view->routes[i];
+		const struct ph_link *link = ph_link_by_index(view, r->index);
+
+		if (r->family == best->family && r->index != best->index && link && link->up &&
+		    !ph_route_better(best, r))
+			return false;
+	}
+	return true;
+}
+
+/* PH_UPLINK_NUMBERED: a number is needed, whether there is one or not. */
+static enum ph_uplink_answer need_of(const struct ph_links *view, const struct ph_uplink_user *user)
+{
+	const struct ph_link *link = ph_link_by_name(view, user->interface);
+	const struct ph_link_route *best;
+
+	if (!link || !link->up || !ph_best_route(view, user->family, link->index))
+		return PH_UPLINK_NO_ROUTE;
+	/* There is one, over a link that is up. */
+	best = ph_best_route(view, user->family, 0);
+	return best->index == link->index && is_sole(view, best) ? PH_UPLINK_DEFAULT
+								 : PH_UPLINK_NUMBERED;
+}
+
+/* ---- numbers ---- */
+
+/* 0: it has none. */
+static unsigned number_of(const struct ph_uplinks *uplinks, const char *interface)
+{
+	for (unsigned i = 0; i < PH_UPLINKS_MAX; i++)
+		if (strcmp(uplinks->interfaces[i], interface) == 0)
+			return i + 1;
+	return 0;
+}
+
+/* One that nobody has had; then one whose interface no user has any more; then one whose interface
+ * does not need it. 0: there is none. */
+static unsigned free_number(const struct ph_uplinks *uplinks,
+			    const bool used[static PH_UPLINKS_MAX],
+			    const bool needed[static PH_UPLINKS_MAX])
+{
+	for (unsigned i = 0; i < PH_UPLINKS_MAX; i++)
+		if (uplinks->interfaces[i][0] == '\0')
+			return i + 1;
+	for (unsigned i = 0; i < PH_UPLINKS_MAX; i++)
+		if (!used[i])
+			return i + 1;
+	for (unsigned i = 0; i < PH_UPLINKS_MAX; i++)
+		if (!needed[i])
+			return i + 1;
+	return 0;
+}
+
+/* Who has a number and needs none goes on with it: when the default route comes and goes, no
+ * mapping but its own notices, and connections keep their way. */
+static void keep_numbers(const struct ph_uplinks *uplinks, const struct ph_uplink_user *users,
+			 size_t n, struct ph_uplink *answers)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (answers[i].answer != PH_UPLINK_DEFAULT)
+			continue;
+		answers[i].number = number_of(uplinks, users[i].interface);
+		if (answers[i].number)
+			answers[i].answer = PH_UPLINK_NUMBERED;
+	}
+}
+
+static void number_all(struct ph_uplinks *uplinks, const struct ph_uplink_user *users, size_t n,
+		       struct ph_uplink *answers)
+{
+	bool used[PH_UPLINKS_MAX] = { false }, needed[PH_UPLINKS_MAX] = { false };
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned number = number_of(uplinks, users[i].interface);
+
+		if (number == 0)
+			continue;
+		used[number - 1] = true;
+		needed[number - 1] |= answers[i].answer == PH_UPLINK_NUMBERED;
+	}
+	for (size_t i = 0; i < n; i++) {
+		unsigned number = number_of(uplinks, users[i].interface);
+
+		if (answers[i].answer != PH_UPLINK_NUMBERED)
+			continue;
+		if (number == 0)
+			number = free_number(uplinks, used, needed);
+		if (number == 0) {
+			answers[i].answer = PH_UPLINK_TOO_MANY;
+			continue;
+		}
+		answers[i].number = number;
+		used[number - 1] = needed[number - 1] = true;
+		strcpy(uplinks->interfaces[number - 1], users[i].interface);
+	}
+	keep_numbers(uplinks, users, n, answers);
+}
+
+/* ---- routes ---- */
+
+static void clear_host_bits(struct ph_prefix *prefix)
+{
+	unsigned bits = prefix->bits;
+
+	for (size_t i = 0; i < sizeof(prefix->address.octets); i++) {
+		if (bits < 8)
+			prefix->address.octets[i] &= (uint8_t)(0xff << (8 - bits));
+		bits -= bits < 8 ? bits : 8;
+	}
+}
+
+static bool is_link_local(const struct ph_address *a)
+{
+	return a->family == PH_IPV6 && a->octets[0] == 0xfe && (a->octets[1] & 0xc0) == 0x80;
+}
+
+/* An address alone is this machine's, and no prefix of others. */
+static bool has_locals(const struct ph_link_address *a, const struct ph_reply_route *route)
+{
+	return a->index == route->index && a->address.family == route->family &&
+	       a->bits < 8 * ph_family_octets(route->family) && !is_link_local(&a->address);
+}
+
+static int add_locals(const struct ph_links *view, struct ph_reply_route *route)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < view->n_addresses; i++)
+		n += has_locals(&view->addresses[i], route);
+	if (n == 0)
+		return 0;
+	route->locals = calloc(n, sizeof(*route->locals));
+	if (!route->locals)
+		return -ENOMEM;
+	for (size_t i = 0; i < view->n_addresses; i++) {
+		const struct ph_link_address *a = &view->addresses[i];
+		struct ph_prefix *prefix = &route->locals[route->n_locals];
+
+		if (!has_locals(a, route))
+			continue;
+		*prefix = (struct ph_prefix){ .address = a->address, .bits = a->bits };
+		clear_host_bits(prefix);
+		route->n_locals++;
+	}
+	qsort(route->locals, n, sizeof(*route->locals), compare_prefixes);
+	n = 0;
+	for (size_t i = 0; i < route->n_locals; i++)
+		if (i == 0 || compare_prefixes(&route->locals[n - 1], &route->locals[i]) != 0)
+			route->locals[n++] = route->locals[i];
+	route->n_locals = n;
+	return 0;
+}
+
+/* Of the user that has the number and family; NULL: nobody. */
+static const struct ph_uplink_user *user_of(const struct ph_uplink_user *users, size_t n,
+					    const struct ph_uplink *answers, unsigned number,
+					    enum ph_family family)
+{
+	for (size_t i = 0; i < n; i++)
+		if (answers[i].number == number && users[i].family == family)
+			return &users[i];
+	return NULL;
+}
+
+static int add_route(const struct ph_links *view, const struct ph_uplink_user *user,
+		     unsigned number, struct ph_reply_routes *routes)
+{
+	struct ph_reply_route *route = &routes->routes[routes->n++];
+	const struct ph_link *link = ph_link_by_name(view, user->interface);
+
+	*route = (struct ph_reply_route){
+		.number = number,
+		.family = user->family,
+		.index = link->index,
+		.gateway = ph_best_route(view, user->family, link->index)->gateway,
+	};
+	memcpy(route->interface, link->name, sizeof(route->interface));
+	return add_locals(view, route);
+}
+
+static int make_routes(const struct ph_links *view, const struct ph_uplink_user *users, size_t n,
+		       const struct ph_uplink *answers, struct ph_reply_routes *ret_routes)
+{
+	static const enum ph_family families[] = { PH_IPV4, PH_IPV6 };
+	const unsigned room = 2 * PH_UPLINKS_MAX;
+	struct ph_reply_routes routes = { 0 };
+	int r = 0;
+
+	routes.routes = calloc(room, sizeof(*routes.routes));
+	if (!routes.routes)
+		return -ENOMEM;
+	for (unsigned i = 0; r == 0 && i < room; i++) {
+		const struct ph_uplink_user *user =
+			user_of(users, n, answers, i / 2 + 1, families[i % 2]);
+
+		if (user)
+			r = add_route(view, user, i / 2 + 1, &routes);
+	}
+	if (r < 0) {
+		ph_reply_routes_done(&routes);
+		return r;
+	}
+	*ret_routes = routes;
+	return 0;
+}
+
+int ph_uplinks_decide(struct ph_uplinks *uplinks, const struct ph_links *view,
+		      const struct ph_uplink_user *users, size_t n, struct ph_uplink *ret_answers,
+		      struct ph_reply_routes *ret_routes)
+{
+	struct ph_uplink *answers = calloc(n ? n : 1, sizeof(*answers));
+	struct ph_uplinks now = *uplinks;
+	int r;
+
+	if (!answers)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		answers[i].answer = need_of(view, &users[i]);
+	number_all(&now, users, n, answers);
+	r = make_routes(view, users, n, answers, ret_routes);
+	if (r == 0) {
+		*uplinks = now;
+		if (n)
+			memcpy(ret_answers, answers, n * sizeof(*answers));
+	}
+	free(answers);
+	return r;
+}

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -67,4 +68,50 @@ ssize_t ph_netlink_read(const struct mnl_socket *socket, void *buf, size_t size,
 		if (r < 0)
 			return r;
 	}
+}
+
+bool ph_netlink_ok(const struct nlmsghdr *nlh, int left)
+{
+	return mnl_nlmsg_ok(nlh, left) && nlh->nlmsg_len <= (uint32_t)left;
+}
+
+struct attributes {
+	const struct nlattr **table;
+	uint16_t max;
+};
+
+static int collect(const struct nlattr *attr, void *data)
+{
+	struct attributes *a = data;
+	uint16_t type = mnl_attr_get_type(attr);
+
+	if (type <= a->max)
+		a->table[type] = attr;
+	return MNL_CB_OK;
+}
+
+/* libmnl looks only at attributes that are all there (mnl_attr_ok()). */
+
+bool ph_attrs_parse(const struct nlmsghdr *nlh, size_t header, const struct nlattr **table,
+		    uint16_t max)
+{
+	struct attributes a = { .table = table, .max = max };
+
+	return mnl_nlmsg_get_payload_len(nlh) >= header &&
+	       mnl_attr_parse(nlh, (unsigned int)header, collect, &a) == MNL_CB_OK;
+}
+
+bool ph_attrs_parse_nested(const struct nlattr *nest, const struct nlattr **table, uint16_t max)
+{
+	struct attributes a = { .table = table, .max = max };
+
+	return nest && mnl_attr_parse_nested(nest, collect, &a) == MNL_CB_OK;
+}
+
+bool ph_attr_value(const struct nlattr *attr, void *ret_value, size_t octets)
+{
+	if (!attr || mnl_attr_get_payload_len(attr) != octets)
+		return false;
+	memcpy(ret_value, mnl_attr_get_payload(attr), octets);
+	return true;
 }

@@ -73,6 +73,11 @@ bool ph_nft_is_owner(const struct ph_nft *nft)
 	return nft->present && !nft->plain;
 }
 
+uint32_t ph_nft_port_id(const struct ph_nft *nft)
+{
+	return mnl_socket_get_portid(nft->socket);
+}
+
 int ph_nft_last_error(const struct ph_nft *nft, const char **ret_object)
 {
 	*ret_object = nft->object;
@@ -141,7 +146,7 @@ static void each_message(const void *buf, size_t len, struct answers *a)
 	const struct nlmsghdr *nlh = buf;
 	int left = (int)len;
 
-	while (mnl_nlmsg_ok(nlh, left)) {
+	while (ph_netlink_ok(nlh, left)) {
 		on_answer(nlh, a);
 		nlh = mnl_nlmsg_next(nlh, &left);
 	}
@@ -389,7 +394,7 @@ int ph_nft_owner(struct ph_nft *nft, uint32_t *ret_port_id)
 				r = -errno;
 			continue;
 		}
-		if (!mnl_nlmsg_ok(answer, (int)n) || answer->nlmsg_seq != seq)
+		if (!ph_netlink_ok(answer, (int)n) || answer->nlmsg_seq != seq)
 			continue;
 		if (answer->nlmsg_type == NLMSG_ERROR) {
 			const struct nlmsgerr *e = mnl_nlmsg_get_payload(answer);

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/*
- * What the kernel has counted. Each question has a socket of its own, so that its answers never mix
- * with a transaction's, and an answer that comes late is nobody's.
- */
+/* What the kernel has counted. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,99 +16,11 @@
 #include <pinhold/nft.h>
 
 #include "batch.h"
-#include "netlink.h"
+#include "question.h"
 
 #define QUESTION_OCTETS 1024 /* two names and a header take under 300 */
-/* The kernel fills its answers up to what the reader has room for, at most 32 kB (af_netlink.c,
- * netlink_recvmsg()). */
-#define ANSWER_OCTETS 32768
 /* The table changed while it was being listed: how often that is begun again. */
 #define ATTEMPTS 8
-
-/* Takes one message of an answer. 0 or -errno. */
-typedef int (*take_fn)(const struct nlmsghdr *nlh, void *data);
-
-struct question {
-	struct mnl_socket *socket;
-	uint32_t seq;
-	bool dump; /* any number of messages and NLMSG_DONE, not one message */
-	take_fn take;
-	void *data;
-	bool interrupted; /* the kernel says that what it listed may be no single state */
-};
-
-/* 1: the answer is complete. 0: more is to come. -errno. */
-static int take_message(struct question *q, const struct nlmsghdr *nlh)
-{
-	int error, r;
-
-	if (nlh->nlmsg_seq != q->seq)
-		return 0;
-	if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
-		q->interrupted = true;
-	if (nlh->nlmsg_type == NLMSG_ERROR || nlh->nlmsg_type == NLMSG_DONE) {
-		if (mnl_nlmsg_get_payload_len(nlh) < sizeof(error))
-			return nlh->nlmsg_type == NLMSG_DONE ? 1 : -EPROTO;
-		/* Both begin with an error number; in a message of errors 0 is an acknowledgement,
-		 * which nobody has asked for. */
-		memcpy(&error, mnl_nlmsg_get_payload(nlh), sizeof(error));
-		if (error)
-			return error < 0 ? error : -EPROTO;
-		return nlh->nlmsg_type == NLMSG_DONE ? 1 : -EPROTO;
-	}
-	r = q->take(nlh, q->data);
-	return r < 0 ? r : !q->dump;
-}
-
-/* Reads the whole answer. 0, -EAGAIN (the dump was interrupted), -errno. */
-static int read_answer(struct question *q)
-{
-	int64_t deadline = ph_netlink_now() + PH_ANSWER_TIMEOUT_MS;
-	char buf[ANSWER_OCTETS] __attribute__((aligned(MNL_ALIGNTO)));
-
-	for (;;) {
-		ssize_t n = ph_netlink_read(q->socket, buf, sizeof(buf), deadline);
-		const struct nlmsghdr *nlh = (const struct nlmsghdr *)(const void *)buf;
-		int left = (int)n;
-
-		if (n < 0)
-			return (int)n;
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
-			int r = take_message(q, nlh);
-
-			if (r < 0)
-				return r;
-			if (r > 0)
-				return q->interrupted ? -EAGAIN : 0;
-		}
-		/* A message that is not all there: what else is missing cannot be known. */
-		if (left > 0)
-			return -EPROTO;
-	}
-}
-
-/* Asks on a socket of its own. question: a message whose sequence number is still to be set. */
-static int ask(struct nlmsghdr *question, take_fn take, void *data)
-{
-	struct question q = {
-		.seq = 1,
-		.dump = (question->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP,
-		.take = take,
-		.data = data,
-	};
-	int r = ph_netlink_open(&q.socket);
-	ssize_t n;
-
-	if (r < 0)
-		return r;
-	question->nlmsg_seq = q.seq;
-	do
-		n = mnl_socket_sendto(q.socket, question, question->nlmsg_len);
-	while (n < 0 && errno == EINTR);
-	r = n < 0 ? -errno : read_answer(&q);
-	mnl_socket_close(q.socket);
-	return r;
-}
 
 /* The question for the table's counters, or with a name for that one. */
 static int put_question(char buf[static QUESTION_OCTETS], const char *name)
@@ -227,7 +136,7 @@ static int ask_for_table(void)
 	nlh = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETTABLE, NFPROTO_INET, 0, 0);
 	nftnl_table_nlmsg_build_payload(nlh, t);
 	nftnl_table_free(t);
-	return ask(nlh, take_nothing, NULL);
+	return ph_ask(nlh, take_nothing, NULL);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -247,7 +156,7 @@ int ph_nft_counters(struct ph_counter **ret_counters, size_t *ret_n)
 		return r;
 	for (unsigned i = 0; i < ATTEMPTS; i++) {
 		c.n = 0;
-		r = ask((struct nlmsghdr *)(void *)buf, take_into_list, &c);
+		r = ph_ask((struct nlmsghdr *)(void *)buf, take_into_list, &c);
 		if (r != -EAGAIN && r != -ENOBUFS)
 			break;
 	}
@@ -294,7 +203,7 @@ int ph_nft_counter(const char *name, uint64_t *ret_packets)
 		return -ENOENT;
 	r = put_question(buf, name);
 	if (r == 0)
-		r = ask((struct nlmsghdr *)(void *)buf, take_one, &counter);
+		r = ph_ask((struct nlmsghdr *)(void *)buf, take_one, &counter);
 	if (r == 0)
 		*ret_packets = counter.packets;
 	return r;

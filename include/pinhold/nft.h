@@ -38,6 +38,7 @@ int ph_nft_apply(struct ph_nft *nft, struct ph_table *desired);
 int ph_nft_remove(struct ph_nft *nft);
 
 bool ph_nft_is_owner(const struct ph_nft *nft); /* false: a plain table */
+uint32_t ph_nft_port_id(const struct ph_nft *nft); /* the socket's netlink port */
 int ph_nft_last_error(const struct ph_nft *nft,
 		      const char **ret_object); /* what the kernel complained of */
 
@@ -73,3 +74,36 @@ int ph_nft_counter(const char *name, uint64_t *ret_packets);
 /* The same table in nft's syntax, loadable by `nft -f`, without the owner flag. 0 or -errno of the
  * stream. */
 int ph_nft_print(const struct ph_table *table, FILE *out);
+
+/* What others have done to the kernel's table `inet pinhold`: a plain table is anybody's. */
+struct ph_nft_foreign {
+	bool changed; /* somebody else has changed it */
+	bool gone;    /* somebody else has deleted it (so changed) */
+	bool unsure;  /* notifications were lost: nobody knows */
+	/* The last one who did, or 0 and "": nobody did, or the kernel has not said who. The kernel
+	 * counts as its first PID namespace does. */
+	uint32_t pid;
+	char comm[16]; /* what must not stand in a log is '?' */
+};
+
+struct ph_nft_watch;
+
+/*
+ * Listens to the changes of this namespace's tables. own_port_id: the netlink port of the socket
+ * whose transactions are ours; a socket filter leaves these in the kernel. Close-on-exec. 0, -EPERM
+ * (no CAP_NET_ADMIN), -EPROTONOSUPPORT (a kernel without nfnetlink), -ENOMEM, -errno.
+ */
+int ph_nft_watch_open(uint32_t own_port_id, struct ph_nft_watch **ret_watch);
+
+/* To be polled for POLLIN; the watch's own. */
+int ph_nft_watch_fd(const struct ph_nft_watch *watch);
+
+/*
+ * Reads everything that has come, and does not wait. *ret_foreign sums up what is new since the
+ * last call: if changed, gone or unsure, install the table anew, once more if that was done after
+ * it and before the call. A transaction counts once it has
+ * been read to its end. 0 or -errno (the socket is of no use any more).
+ */
+int ph_nft_watch_read(struct ph_nft_watch *watch, struct ph_nft_foreign *ret_foreign);
+
+void ph_nft_watch_close(struct ph_nft_watch *watch);

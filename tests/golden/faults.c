@@ -8,13 +8,14 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 
 #include "faults.h"
+#include "refuse_owner.h"
 
 struct faults faults;
 
 #define UNKNOWN_MESSAGE 0xff /* no message of nf_tables has this number: EINVAL */
-#define UNKNOWN_FLAG    0x80 /* no flag of a table has this value: EOPNOTSUPP, or EINVAL */
 
 ssize_t __real_mnl_socket_sendto(const struct mnl_socket *nl, const void *buf, size_t len);
 ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *nl, const void *buf, size_t len);
@@ -31,14 +32,14 @@ void *__wrap_reallocarray(void *p, size_t n, size_t size);
 char *__real_strdup(const char *s);
 char *__wrap_strdup(const char *s);
 
-static void refuse_owner_flag(struct nlmsghdr *nlh)
+static void change_conntrack_id(struct nlmsghdr *nlh)
 {
 	struct nlattr *attr = mnl_nlmsg_get_payload_offset(nlh, sizeof(struct nfgenmsg));
 	const char *end = mnl_nlmsg_get_payload_tail(nlh);
 
 	for (; mnl_attr_ok(attr, (int)(end - (char *)attr)); attr = mnl_attr_next(attr))
-		if (mnl_attr_get_type(attr) == NFTA_TABLE_FLAGS)
-			((uint8_t *)mnl_attr_get_payload(attr))[3] |= UNKNOWN_FLAG;
+		if (mnl_attr_get_type(attr) == CTA_ID)
+			((uint8_t *)mnl_attr_get_payload(attr))[3] ^= 1;
 }
 
 static void tamper(struct nlmsghdr *nlh)
@@ -46,9 +47,11 @@ static void tamper(struct nlmsghdr *nlh)
 	faults.messages++;
 	if (faults.messages == faults.corrupt_message)
 		nlh->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | UNKNOWN_MESSAGE;
-	if (faults.refuse_owner &&
-	    nlh->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE))
-		refuse_owner_flag(nlh);
+	if (faults.refuse_owner)
+		refuse_owner(nlh);
+	if (faults.change_ids &&
+	    nlh->nlmsg_type == (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE))
+		change_conntrack_id(nlh);
 }
 
 ssize_t __wrap_mnl_socket_sendto(const struct mnl_socket *nl, const void *buf, size_t len)
@@ -86,10 +89,14 @@ static ssize_t spoil(void *buf, ssize_t n)
 
 	if (n < (ssize_t)sizeof(*nlh))
 		return n;
+	faults.octets_read += (size_t)n;
 	if (faults.interrupt_dumps) {
 		faults.interrupt_dumps--;
 		nlh->nlmsg_flags |= NLM_F_DUMP_INTR;
 	}
+	if (faults.spoil_answer && faults.spoil_octet < (size_t)n)
+		((uint8_t *)buf)[faults.spoil_octet] = faults.spoil_value;
+	faults.spoil_answer = false;
 	if (faults.cut_answer && --faults.cut_answer == 0)
 		n -= 4;
 	return n;

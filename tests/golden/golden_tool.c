@@ -6,6 +6,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include <pinhold/config.h>
+#include <pinhold/conntrack.h>
 #include <pinhold/nft.h>
 #include <pinhold/socket_owner.h>
 
@@ -23,6 +25,7 @@
 #include "faults.h"
 
 static struct ph_nft *nft;
+static struct ph_nft_watch *watch;
 
 /* "ok", or the error's name and what it was about. */
 static void answer(int r, const char *about)
@@ -155,6 +158,111 @@ static void cmd_counters_failing(const char *argument)
 	fflush(stdout);
 }
 
+static int parse_endpoint(char **words, struct ph_endpoint *ret_endpoint)
+{
+	const char *address = strsep(words, " "), *port = strsep(words, " ");
+
+	if (!port || ph_address_parse(address, &ret_endpoint->address) < 0)
+		return -EINVAL;
+	ret_endpoint->port = (uint16_t)strtoul(port, NULL, 10);
+	return 0;
+}
+
+/* "PROTO MARK ADDRESS PORT ADDRESS PORT [...]": how many matches; exits over a mistake. */
+static size_t parse_matches(const char *argument, struct ph_conntrack_match *matches, size_t room)
+{
+	char *copy = strdup(argument), *words = copy;
+	size_t n = 0;
+
+	for (; words && n < room; n++) {
+		struct ph_conntrack_match *m = &matches[n];
+		const char *proto = strsep(&words, " "), *mark = strsep(&words, " ");
+
+		m->proto = strcmp(proto, "udp") ? PH_TCP : PH_UDP;
+		if (!mark || parse_endpoint(&words, &m->destination) < 0 ||
+		    parse_endpoint(&words, &m->keep) < 0)
+			errx(1, "%s: no match", argument);
+		m->mark = (uint32_t)strtoul(mark, NULL, 16);
+	}
+	free(copy);
+	return n;
+}
+
+/* "ok DELETED OCTETS": how many entries, and how much the kernel had to say for that. */
+static void cmd_forget(const char *argument)
+{
+	struct ph_conntrack_match matches[4];
+	size_t n = parse_matches(argument, matches, 4), before = faults.octets_read, deleted = 0;
+	int r = ph_conntrack_forget(matches, n, &deleted);
+
+	if (r < 0)
+		answer(r, "");
+	else
+		printf("ok %zu %zu\n", deleted, faults.octets_read - before);
+	fflush(stdout);
+}
+
+/* "N MATCH...": the same, but the nth allocation fails. */
+static void cmd_forget_failing(const char *argument)
+{
+	struct ph_conntrack_match matches[4];
+	char *rest;
+	size_t nth = strtoul(argument, &rest, 10);
+	size_t n = parse_matches(rest + 1, matches, 4);
+	int r;
+
+	faults.failed = false;
+	faults.fail_allocation = nth;
+	r = ph_conntrack_forget(matches, n, NULL);
+	faults.fail_allocation = 0;
+	if (r == 0 && !faults.failed)
+		puts("ok untouched");
+	else
+		answer(r, "");
+	fflush(stdout);
+}
+
+static void cmd_change_ids(const char *argument)
+{
+	faults.change_ids = !strcmp(argument, "yes");
+	answer(0, "");
+}
+
+static void cmd_watch(const char *argument)
+{
+	(void)argument;
+	ph_nft_watch_close(watch);
+	watch = NULL;
+	answer(ph_nft_watch_open(ph_nft_port_id(nft), &watch), "");
+}
+
+/* "ok [changed] [gone] [unsure] [PID COMM]" */
+static void cmd_watched(const char *argument)
+{
+	struct ph_nft_foreign f;
+	int r = ph_nft_watch_read(watch, &f);
+
+	(void)argument;
+	if (r < 0) {
+		answer(r, "");
+		return;
+	}
+	printf("ok%s%s%s", f.changed ? " changed" : "", f.gone ? " gone" : "",
+	       f.unsure ? " unsure" : "");
+	if (f.pid)
+		printf(" %" PRIu32 " %s", f.pid, f.comm);
+	puts("");
+	fflush(stdout);
+}
+
+/* The watch's descriptor flags. */
+static void cmd_watch_state(const char *argument)
+{
+	(void)argument;
+	puts(fcntl(ph_nft_watch_fd(watch), F_GETFD) & FD_CLOEXEC ? "cloexec" : "inherited");
+	fflush(stdout);
+}
+
 static void cmd_interrupt_dumps(const char *argument)
 {
 	faults.interrupt_dumps = strtoul(argument, NULL, 10);
@@ -164,6 +272,17 @@ static void cmd_interrupt_dumps(const char *argument)
 static void cmd_cut_answer(const char *argument)
 {
 	faults.cut_answer = strtoul(argument, NULL, 10);
+	answer(0, "");
+}
+
+/* "OCTET VALUE" */
+static void cmd_spoil_answer(const char *argument)
+{
+	char *value;
+
+	faults.spoil_octet = strtoul(argument, &value, 10);
+	faults.spoil_value = (uint8_t)strtoul(value, NULL, 10);
+	faults.spoil_answer = true;
 	answer(0, "");
 }
 
@@ -230,8 +349,15 @@ static const struct {
 	{ "counters", cmd_counters },
 	{ "counter", cmd_counter },
 	{ "counters-failing", cmd_counters_failing },
+	{ "forget", cmd_forget },
+	{ "forget-failing", cmd_forget_failing },
+	{ "change-ids", cmd_change_ids },
+	{ "watch", cmd_watch },
+	{ "watched", cmd_watched },
+	{ "watch-state", cmd_watch_state },
 	{ "interrupt-dumps", cmd_interrupt_dumps },
 	{ "cut-answer", cmd_cut_answer },
+	{ "spoil-answer", cmd_spoil_answer },
 	{ "is-owner", cmd_is_owner },
 	{ "corrupt", cmd_corrupt },
 	{ "refuse-owner", cmd_refuse_owner },
@@ -266,6 +392,7 @@ static int serve(void)
 		errx(1, "ph_nft_open: %s", strerror(-r));
 	while (fgets(line, sizeof(line), stdin))
 		obey(line);
+	ph_nft_watch_close(watch);
 	ph_nft_close(nft);
 	return 0;
 }

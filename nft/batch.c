@@ -29,10 +29,11 @@
 
 /*
  * Elements in one message. They lie in one attribute, whose length is 16 bits wide; an element
- * takes at most 160 octets (an IPv6 key, a verdict, a chain's name, and their headers).
+ * takes at most 224 octets (an IPv6 key, a comment, and their headers; less with a verdict and a
+ * chain's name, or as the two ends of a range).
  */
 #define ELEMENTS_MAX  256
-#define ELEMENTS_ROOM (ELEMENTS_MAX * 160 + MESSAGE_ROOM)
+#define ELEMENTS_ROOM (ELEMENTS_MAX * 224 + MESSAGE_ROOM)
 
 #define TYPE_BITS 6 /* of each type in a concatenation's; nft: datatype.h */
 
@@ -230,19 +231,26 @@ static bool set_u32(struct nftnl_set *s, uint16_t attribute, uint32_t value)
 	return nftnl_set_set_data(s, attribute, &value, sizeof(value)) == 0;
 }
 
-/*
- * nft's notes to itself: the byte order of keys and data. An interface name is in the host's (1), a
- * concatenation has none (0). Without them it could not print the elements.
- */
+/* nft: datatype.h, enum byteorder. An interface name is in the host's, an address in the network's,
+ * a concatenation has none. */
+static uint32_t byte_order(const enum ph_type *types, size_t n)
+{
+	if (n > 1)
+		return 0;
+	return types[0] == PH_TYPE_IFNAME ? 1 : 2;
+}
+
+/* nft's notes to itself: the byte order of keys and data. Without them it could not print the
+ * elements. */
 static int put_byte_orders(struct nftnl_set *s, const struct ph_set_def *def)
 {
 	auto_free(nftnl_udata_buf) udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
-	uint32_t key = def->n_key == 1 && def->key[0] == PH_TYPE_IFNAME;
+	uint32_t key = byte_order(def->key, def->n_key);
 
 	if (!udata || !nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_KEYBYTEORDER, key))
 		return -ENOMEM;
-	if (def->kind == PH_SET_DATA &&
-	    !nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_DATABYTEORDER, 0))
+	if (def->kind == PH_SET_DATA && !nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_DATABYTEORDER,
+							     byte_order(def->data, def->n_data)))
 		return -ENOMEM;
 	return nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(udata),
 				  nftnl_udata_buf_len(udata)) < 0
@@ -262,15 +270,30 @@ static struct nftnl_set *named_set(const struct ph_set_def *def)
 	return NULL;
 }
 
+static uint32_t set_flags(enum ph_set_kind kind)
+{
+	switch (kind) {
+	case PH_SET_PLAIN:
+		return 0;
+	case PH_SET_RANGES:
+		return NFT_SET_INTERVAL;
+	case PH_SET_VERDICT:
+	case PH_SET_DATA:
+		return NFT_SET_MAP;
+	}
+	assert(false && "a set is one of those above");
+	return 0;
+}
+
 static bool define_set(struct nftnl_set *s, const struct ph_set_def *def, uint32_t id)
 {
-	if (!set_u32(s, NFTNL_SET_ID, id) ||
-	    !set_u32(s, NFTNL_SET_FLAGS, def->kind == PH_SET_PLAIN ? 0 : NFT_SET_MAP) ||
+	if (!set_u32(s, NFTNL_SET_ID, id) || !set_u32(s, NFTNL_SET_FLAGS, set_flags(def->kind)) ||
 	    !set_u32(s, NFTNL_SET_KEY_TYPE, concatenated(def->key, def->n_key)) ||
 	    !set_u32(s, NFTNL_SET_KEY_LEN, (uint32_t)ph_set_key_octets(def)))
 		return false;
 	switch (def->kind) {
 	case PH_SET_PLAIN:
+	case PH_SET_RANGES:
 		return true;
 	case PH_SET_VERDICT:
 		return set_u32(s, NFTNL_SET_DATA_TYPE, NFT_DATA_VERDICT) &&
@@ -302,26 +325,100 @@ static int put_set(struct ph_batch *b, uint16_t type, uint16_t flags, const stru
 	return 0;
 }
 
+/* nft's notes to itself about an element: its comment, or its flags. */
+static int set_notes(struct nftnl_set_elem *elem, const char *comment, uint32_t flags)
+{
+	auto_free(nftnl_udata_buf) udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
+
+	if (!udata)
+		return -ENOMEM;
+	if (comment && !nftnl_udata_put_strz(udata, NFTNL_UDATA_SET_ELEM_COMMENT, comment))
+		return -ENOMEM;
+	if (flags && !nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_ELEM_FLAGS, flags))
+		return -ENOMEM;
+	return nftnl_set_elem_set(elem, NFTNL_SET_ELEM_USERDATA, nftnl_udata_buf_data(udata),
+				  nftnl_udata_buf_len(udata)) < 0
+		       ? -ENOMEM
+		       : 0;
+}
+
+/* What an element has besides its key. */
+static int set_value(struct nftnl_set_elem *elem, const struct ph_set_def *def,
+		     const struct ph_element *e)
+{
+	const int32_t verdict = NFT_GOTO;
+	char comment[PH_COMMENT_STRLEN];
+
+	switch (def->kind) {
+	case PH_SET_PLAIN:
+		return ph_element_comment(e, comment) ? set_notes(elem, comment, 0) : 0;
+	case PH_SET_DATA:
+		return nftnl_set_elem_set(elem, NFTNL_SET_ELEM_DATA, e->data,
+					  (uint32_t)ph_set_data_octets(def)) < 0
+			       ? -ENOMEM
+			       : 0;
+	case PH_SET_VERDICT:
+		if (nftnl_set_elem_set(elem, NFTNL_SET_ELEM_VERDICT, &verdict, sizeof(verdict)) <
+			    0 ||
+		    nftnl_set_elem_set_str(elem, NFTNL_SET_ELEM_CHAIN, e->chain) < 0)
+			return -ENOMEM;
+		return 0;
+	case PH_SET_RANGES:
+		break;
+	}
+	assert(false && "a set of elements is one of those above");
+	return -EINVAL;
+}
+
 static int add_element(struct nftnl_set *s, const struct ph_set_def *def,
-		       const struct ph_element *e, bool with_data)
+		       const struct ph_element *e, bool with_value)
 {
 	auto_free(nftnl_set_elem) elem = nftnl_set_elem_alloc();
-	int32_t verdict = NFT_GOTO;
 
 	if (!elem || nftnl_set_elem_set(elem, NFTNL_SET_ELEM_KEY, e->key,
 					(uint32_t)ph_set_key_octets(def)) < 0)
 		return -ENOMEM;
-	if (with_data && def->kind == PH_SET_DATA &&
-	    nftnl_set_elem_set(elem, NFTNL_SET_ELEM_DATA, e->data,
-			       (uint32_t)ph_set_data_octets(def)) < 0)
-		return -ENOMEM;
-	if (with_data && def->kind == PH_SET_VERDICT &&
-	    (nftnl_set_elem_set(elem, NFTNL_SET_ELEM_VERDICT, &verdict, sizeof(verdict)) < 0 ||
-	     nftnl_set_elem_set_str(elem, NFTNL_SET_ELEM_CHAIN, e->chain) < 0))
+	if (with_value && set_value(elem, def, e) < 0)
 		return -ENOMEM;
 	nftnl_set_elem_add(s, elem);
 	elem = NULL;
 	return 0;
+}
+
+/* One end of a range: the first address that is in it, or the first behind it that is not. */
+enum boundary { RANGE_BEGINS, RANGE_BEGINS_OPEN, RANGE_ENDS };
+
+static int add_boundary(struct nftnl_set *s, const uint8_t *key, size_t octets, enum boundary kind)
+{
+	auto_free(nftnl_set_elem) elem = nftnl_set_elem_alloc();
+	const uint32_t flags = NFT_SET_ELEM_INTERVAL_END;
+
+	if (!elem || nftnl_set_elem_set(elem, NFTNL_SET_ELEM_KEY, key, (uint32_t)octets) < 0)
+		return -ENOMEM;
+	if (kind == RANGE_ENDS &&
+	    nftnl_set_elem_set(elem, NFTNL_SET_ELEM_FLAGS, &flags, sizeof(flags)) < 0)
+		return -ENOMEM;
+	if (kind == RANGE_BEGINS_OPEN && set_notes(elem, NULL, NFTNL_SET_ELEM_F_INTERVAL_OPEN) < 0)
+		return -ENOMEM;
+	nftnl_set_elem_add(s, elem);
+	elem = NULL;
+	return 0;
+}
+
+/* A range that reaches to the last address of all has no end. */
+static int add_range(struct nftnl_set *s, const struct ph_set_def *def,
+		     const struct ph_range *range)
+{
+	size_t octets = ph_set_key_octets(def);
+	uint8_t behind[sizeof(range->last)];
+	size_t i = octets;
+
+	memcpy(behind, range->last, octets);
+	while (i && ++behind[i - 1] == 0)
+		i--;
+	if (add_boundary(s, range->first, octets, i ? RANGE_BEGINS : RANGE_BEGINS_OPEN) < 0)
+		return -ENOMEM;
+	return i ? add_boundary(s, behind, octets, RANGE_ENDS) : 0;
 }
 
 /* One message for n neighbouring steps, all of the same kind and for the same set. */
@@ -334,9 +431,13 @@ static int put_elements(struct ph_batch *b, const struct ph_op *ops, size_t n)
 
 	if (!s)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		if (add_element(s, def, ops[i].element, add) < 0)
-			return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		int r = def->kind == PH_SET_RANGES ? add_range(s, def, ops[i].range)
+						   : add_element(s, def, ops[i].element, add);
+
+		if (r < 0)
+			return r;
+	}
 	nlh = open_message(b, add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
 			   add ? NLM_F_CREATE | NLM_F_EXCL : 0, ELEMENTS_ROOM, ON_ELEMENT,
 			   def->name);
@@ -347,12 +448,27 @@ static int put_elements(struct ph_batch *b, const struct ph_op *ops, size_t n)
 	return 0;
 }
 
+static uint32_t hook_number(enum ph_chain_hook hook)
+{
+	switch (hook) {
+	case PH_HOOK_PREROUTING:
+		return NF_INET_PRE_ROUTING;
+	case PH_HOOK_OUTPUT:
+		return NF_INET_LOCAL_OUT;
+	case PH_HOOK_POSTROUTING:
+		return NF_INET_POST_ROUTING;
+	case PH_HOOK_NONE:
+		break;
+	}
+	assert(false && "a hook is one of those above");
+	return 0;
+}
+
 static bool hook_chain(struct nftnl_chain *c, const struct ph_chain *chain)
 {
-	uint32_t hook =
-		chain->hook == PH_HOOK_PREROUTING ? NF_INET_PRE_ROUTING : NF_INET_POST_ROUTING;
+	const uint32_t hook = hook_number(chain->hook);
 
-	return nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "nat") == 0 &&
+	return nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, ph_chain_type_name(chain->type)) == 0 &&
 	       nftnl_chain_set_data(c, NFTNL_CHAIN_HOOKNUM, &hook, sizeof(hook)) == 0 &&
 	       nftnl_chain_set_data(c, NFTNL_CHAIN_PRIO, &chain->priority,
 				    sizeof(chain->priority)) == 0;

@@ -342,6 +342,54 @@ int ph_nft_apply(struct ph_nft *nft, struct ph_table *desired)
 	return 0;
 }
 
+/* 1: it takes more. */
+static int try_change(struct ph_nft *nft, const struct ph_op *ops, size_t n)
+{
+	struct ph_batch b;
+	uint32_t error_seq;
+	bool unknown;
+	int r;
+
+	if (!ph_table_can_patch(nft->installed, ops, n))
+		return 1;
+	r = ph_batch_init(&b, nft->seq);
+	if (r == 0)
+		r = ph_batch_steps(&b, ops, n);
+	if (r < 0) {
+		ph_batch_done(&b);
+		return no_memory(nft);
+	}
+	r = transact(nft, &b, &error_seq, &unknown);
+	ph_batch_done(&b);
+	if (unknown)
+		forget(nft);
+	if (r == 0)
+		ph_table_patch(nft->installed, ops, n);
+	return r;
+}
+
+int ph_nft_apply_change(struct ph_nft *nft, const struct ph_table *from, const struct ph_table *to)
+{
+	struct ph_op *ops = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!nft->installed)
+		return 1;
+	r = ph_table_diff(from, to, &ops, &n);
+	if (r < 0)
+		return no_memory(nft);
+	if (n)
+		r = try_change(nft, ops, n);
+	free(ops);
+	return r;
+}
+
+void ph_nft_distrust(struct ph_nft *nft)
+{
+	forget(nft);
+}
+
 int ph_nft_remove(struct ph_nft *nft)
 {
 	struct ph_batch b;

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <linux/if.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <libnftnl/expr.h>
@@ -21,6 +23,7 @@
 struct encoder {
 	struct nftnl_rule *rule;
 	bool guarded; /* this rule has asked for the family already */
+	bool udp;     /* and whether it is UDP */
 };
 
 struct attribute {
@@ -32,6 +35,10 @@ struct attribute {
 #define U32(type, value)                                           \
 	{                                                          \
 		type, &(const uint32_t){ value }, sizeof(uint32_t) \
+	}
+#define U64(type, value)                                           \
+	{                                                          \
+		type, &(const uint64_t){ value }, sizeof(uint64_t) \
 	}
 #define U8(type, value)                                          \
 	{                                                        \
@@ -124,6 +131,7 @@ static int put_selector(struct encoder *enc, const struct ph_key *key, enum ph_s
 	case PH_SEL_SPORT:
 		return put_payload(enc, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, reg);
 	case PH_SEL_DPORT:
+	case PH_SEL_UDP_DPORT:
 		return put_payload(enc, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, reg);
 	}
 	assert(false && "a selector is one of those above");
@@ -146,7 +154,8 @@ static int put_meta_equals(struct encoder *enc, uint32_t key, uint8_t value)
 
 /*
  * Loads a key into the registers from the first on. Where a table sees both families and the key
- * has an address, the family is asked for before, once a rule.
+ * has an address, the family is asked for before, once a rule; so is the protocol where the key has
+ * a port of one.
  */
 static int put_key(struct encoder *enc, const struct ph_key *key)
 {
@@ -158,6 +167,14 @@ static int put_key(struct encoder *enc, const struct ph_key *key)
 		if (r < 0)
 			return r;
 		enc->guarded = true;
+	}
+	for (size_t i = 0; i < key->n && !enc->udp; i++) {
+		if (key->parts[i] != PH_SEL_UDP_DPORT)
+			continue;
+		r = put_meta_equals(enc, NFT_META_L4PROTO, PH_UDP);
+		if (r < 0)
+			return r;
+		enc->udp = true;
 	}
 	for (size_t i = 0; i < key->n; i++) {
 		size_t octets;
@@ -189,34 +206,118 @@ static int put_map(struct encoder *enc, const struct ph_statement *s, uint32_t r
 			   STRING(NFTNL_EXPR_LOOKUP_SET, s->lookup.set->name));
 }
 
-static int put_snat_map(struct encoder *enc, const struct ph_statement *s)
+static int put_nat_map(struct encoder *enc, const struct ph_statement *s)
 {
 	size_t address = s->lookup.key->family == PH_IPV4 ? 4 : 16;
+	uint32_t type = s->kind == PH_STMT_SNAT_MAP ? NFT_NAT_SNAT : NFT_NAT_DNAT;
 	int r = put_map(enc, s, FIRST_REGISTER);
 
 	return r < 0 ? r
-		     : PUT(enc, "nat", U32(NFTNL_EXPR_NAT_TYPE, NFT_NAT_SNAT),
+		     : PUT(enc, "nat", U32(NFTNL_EXPR_NAT_TYPE, type),
 			   U32(NFTNL_EXPR_NAT_FAMILY, nfproto(s->lookup.key->family)),
 			   U32(NFTNL_EXPR_NAT_REG_ADDR_MIN, FIRST_REGISTER),
 			   U32(NFTNL_EXPR_NAT_REG_PROTO_MIN, register_at(address / 4)));
 }
 
+/* REG = (REG & mask) ^ xor */
+static int put_bitwise(struct encoder *enc, uint32_t mask, uint32_t xor)
+{
+	return PUT(enc, "bitwise", U32(NFTNL_EXPR_BITWISE_SREG, FIRST_REGISTER),
+		   U32(NFTNL_EXPR_BITWISE_DREG, FIRST_REGISTER),
+		   U32(NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL),
+		   U32(NFTNL_EXPR_BITWISE_LEN, sizeof(uint32_t)),
+		   U32(NFTNL_EXPR_BITWISE_MASK, mask), U32(NFTNL_EXPR_BITWISE_XOR, xor));
+}
+
+static int put_ct(struct encoder *enc, uint32_t key)
+{
+	return PUT(enc, "ct", U32(NFTNL_EXPR_CT_KEY, key), U32(NFTNL_EXPR_CT_DREG, FIRST_REGISTER));
+}
+
 static int put_mark(struct encoder *enc, const struct ph_statement *s)
 {
-	int r = PUT(enc, "ct", U32(NFTNL_EXPR_CT_KEY, NFT_CT_MARK),
-		    U32(NFTNL_EXPR_CT_DREG, FIRST_REGISTER));
+	int r = put_ct(enc, NFT_CT_MARK);
 
 	if (r == 0)
-		r = PUT(enc, "bitwise", U32(NFTNL_EXPR_BITWISE_SREG, FIRST_REGISTER),
-			U32(NFTNL_EXPR_BITWISE_DREG, FIRST_REGISTER),
-			U32(NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL),
-			U32(NFTNL_EXPR_BITWISE_LEN, sizeof(uint32_t)),
-			U32(NFTNL_EXPR_BITWISE_MASK, ~s->mark.mask),
-			U32(NFTNL_EXPR_BITWISE_XOR, s->mark.mark));
+		r = put_bitwise(enc, ~s->mark.mask, s->mark.mark);
 	if (r == 0)
 		r = PUT(enc, "ct", U32(NFTNL_EXPR_CT_KEY, NFT_CT_MARK),
 			U32(NFTNL_EXPR_CT_SREG, FIRST_REGISTER));
 	return r;
+}
+
+static int put_marked(struct encoder *enc, const struct ph_statement *s)
+{
+	int r = put_ct(enc, NFT_CT_MARK);
+
+	if (r == 0)
+		r = put_bitwise(enc, s->mark.mask, 0);
+	if (r == 0)
+		r = PUT(enc, "cmp", U32(NFTNL_EXPR_CMP_SREG, FIRST_REGISTER),
+			U32(NFTNL_EXPR_CMP_OP, NFT_CMP_EQ), U32(NFTNL_EXPR_CMP_DATA, s->mark.mark));
+	return r;
+}
+
+static int put_fwmark(struct encoder *enc, const struct ph_statement *s)
+{
+	int r = put_meta(enc, NFT_META_MARK, FIRST_REGISTER);
+
+	if (r == 0)
+		r = put_bitwise(enc, ~s->mark.mask, s->mark.mark);
+	if (r == 0)
+		r = PUT(enc, "meta", U32(NFTNL_EXPR_META_KEY, NFT_META_MARK),
+			U32(NFTNL_EXPR_META_SREG, FIRST_REGISTER));
+	return r;
+}
+
+static int put_reply(struct encoder *enc)
+{
+	int r = put_ct(enc, NFT_CT_DIRECTION);
+
+	return r < 0 ? r
+		     : PUT(enc, "cmp", U32(NFTNL_EXPR_CMP_SREG, FIRST_REGISTER),
+			   U32(NFTNL_EXPR_CMP_OP, NFT_CMP_EQ),
+			   U8(NFTNL_EXPR_CMP_DATA, IP_CT_DIR_REPLY));
+}
+
+/* Its first octet says it. */
+static int put_to_localnet(struct encoder *enc)
+{
+	int r = 0;
+
+	if (!enc->guarded)
+		r = put_meta_equals(enc, NFT_META_NFPROTO, NFPROTO_IPV4);
+	enc->guarded = true;
+	if (r == 0)
+		r = put_payload(enc, NFT_PAYLOAD_NETWORK_HEADER, 16, 1, FIRST_REGISTER);
+	return r < 0 ? r
+		     : PUT(enc, "cmp", U32(NFTNL_EXPR_CMP_SREG, FIRST_REGISTER),
+			   U32(NFTNL_EXPR_CMP_OP, NFT_CMP_EQ), U8(NFTNL_EXPR_CMP_DATA, 127));
+}
+
+static int put_oif_not_lo(struct encoder *enc)
+{
+	static const char lo[IFNAMSIZ] = "lo";
+	int r = put_meta(enc, NFT_META_OIFNAME, FIRST_REGISTER);
+
+	return r < 0 ? r
+		     : PUT(enc, "cmp", U32(NFTNL_EXPR_CMP_SREG, FIRST_REGISTER),
+			   U32(NFTNL_EXPR_CMP_OP, NFT_CMP_NEQ),
+			   BYTES(NFTNL_EXPR_CMP_DATA, lo, sizeof(lo)));
+}
+
+static int put_limit(struct encoder *enc, const struct ph_limit *limit)
+{
+	return PUT(enc, "limit", U64(NFTNL_EXPR_LIMIT_RATE, limit->rate),
+		   U64(NFTNL_EXPR_LIMIT_UNIT, limit->seconds),
+		   U32(NFTNL_EXPR_LIMIT_BURST, limit->burst),
+		   U32(NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS), U32(NFTNL_EXPR_LIMIT_FLAGS, 0));
+}
+
+static int put_verdict(struct encoder *enc, uint32_t verdict)
+{
+	return PUT(enc, "immediate", U32(NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT),
+		   U32(NFTNL_EXPR_IMM_VERDICT, verdict));
 }
 
 static int put_port(struct encoder *enc, uint16_t port, uint32_t reg)
@@ -253,6 +354,15 @@ static int put_redirect(struct encoder *enc, uint16_t port)
 			   U32(NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED));
 }
 
+static int put_redirect_map(struct encoder *enc, const struct ph_statement *s)
+{
+	int r = put_map(enc, s, FIRST_REGISTER);
+
+	return r < 0 ? r
+		     : PUT(enc, "redir", U32(NFTNL_EXPR_REDIR_REG_PROTO_MIN, FIRST_REGISTER),
+			   U32(NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED));
+}
+
 static int put_statement(struct encoder *enc, const struct ph_statement *s)
 {
 	switch (s->kind) {
@@ -261,9 +371,18 @@ static int put_statement(struct encoder *enc, const struct ph_statement *s)
 	case PH_STMT_VMAP:
 		return put_map(enc, s, NFT_REG_VERDICT);
 	case PH_STMT_SNAT_MAP:
-		return put_snat_map(enc, s);
+	case PH_STMT_DNAT_MAP:
+		return put_nat_map(enc, s);
 	case PH_STMT_MARK:
 		return put_mark(enc, s);
+	case PH_STMT_MARKED:
+		return put_marked(enc, s);
+	case PH_STMT_FWMARK:
+		return put_fwmark(enc, s);
+	case PH_STMT_REPLY:
+		return put_reply(enc);
+	case PH_STMT_LIMIT:
+		return put_limit(enc, &s->limit);
 	case PH_STMT_COUNTER:
 		return PUT(enc, "objref", U32(NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER),
 			   STRING(NFTNL_EXPR_OBJREF_IMM_NAME, s->counter));
@@ -273,9 +392,18 @@ static int put_statement(struct encoder *enc, const struct ph_statement *s)
 		return put_dnat(enc, &s->endpoint);
 	case PH_STMT_REDIRECT:
 		return put_redirect(enc, s->port);
+	case PH_STMT_REDIRECT_MAP:
+		return put_redirect_map(enc, s);
+	case PH_STMT_TO_LOCALNET:
+		return put_to_localnet(enc);
+	case PH_STMT_OIF_NOT_LO:
+		return put_oif_not_lo(enc);
+	case PH_STMT_MASQUERADE:
+		return put_expression(enc, "masq", NULL, 0);
 	case PH_STMT_RETURN:
-		return PUT(enc, "immediate", U32(NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT),
-			   U32(NFTNL_EXPR_IMM_VERDICT, (uint32_t)NFT_RETURN));
+		return put_verdict(enc, (uint32_t)NFT_RETURN);
+	case PH_STMT_DROP:
+		return put_verdict(enc, NF_DROP);
 	}
 	assert(false && "a statement is one of those above");
 	return -EINVAL;
@@ -283,13 +411,12 @@ static int put_statement(struct encoder *enc, const struct ph_statement *s)
 
 static int put_comment(struct nftnl_rule *nlr, const struct ph_rule *rule)
 {
-	char comment[PH_COMMENT_STRLEN];
 	struct nftnl_udata_buf *udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
 	int r = -ENOMEM;
 
 	if (!udata)
 		return r;
-	if (nftnl_udata_put_strz(udata, NFTNL_UDATA_RULE_COMMENT, ph_rule_comment(rule, comment)) &&
+	if (nftnl_udata_put_strz(udata, NFTNL_UDATA_RULE_COMMENT, rule->comment) &&
 	    nftnl_rule_set_data(nlr, NFTNL_RULE_USERDATA, nftnl_udata_buf_data(udata),
 				nftnl_udata_buf_len(udata)) == 0)
 		r = 0;

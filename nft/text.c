@@ -62,6 +62,9 @@ static void print_selector(const struct ph_key *key, enum ph_selector selector, 
 	case PH_SEL_DPORT:
 		fputs("th dport", out);
 		return;
+	case PH_SEL_UDP_DPORT:
+		fputs("udp dport", out);
+		return;
 	}
 	assert(false && "a selector is one of those above");
 }
@@ -118,9 +121,13 @@ static void print_types(const enum ph_type *types, size_t n, FILE *out)
 
 static void print_element(const struct ph_set_def *def, const struct ph_element *e, FILE *out)
 {
+	char comment[PH_COMMENT_STRLEN];
+
 	print_concatenation(def->key, def->n_key, e->key, out);
 	switch (def->kind) {
 	case PH_SET_PLAIN:
+		if (ph_element_comment(e, comment))
+			fprintf(out, " comment \"%s\"", comment);
 		return;
 	case PH_SET_VERDICT:
 		fprintf(out, " : goto %s", e->chain);
@@ -129,41 +136,114 @@ static void print_element(const struct ph_set_def *def, const struct ph_element 
 		fputs(" : ", out);
 		print_concatenation(def->data, def->n_data, e->data, out);
 		return;
+	case PH_SET_RANGES:
+		break;
 	}
-	assert(false && "a set is one of those above");
+	assert(false && "a set of elements is one of those above");
+}
+
+/* The length of the prefix that is this range, or -1: it is none. */
+static int prefix_bits(const struct ph_range *range, size_t octets)
+{
+	int bits = 0, most = (int)octets * 8;
+
+	while (bits < most &&
+	       !((range->first[bits / 8] ^ range->last[bits / 8]) & 0x80 >> bits % 8))
+		bits++;
+	for (int i = bits; i < most; i++)
+		if (range->first[i / 8] & 0x80 >> i % 8 || !(range->last[i / 8] & 0x80 >> i % 8))
+			return -1;
+	return bits;
+}
+
+static void print_range(enum ph_type type, const struct ph_range *range, FILE *out)
+{
+	size_t octets = ph_type_octets(type);
+	int bits = prefix_bits(range, octets);
+
+	print_octets(type, range->first, out);
+	if (bits < 0) {
+		fputc('-', out);
+		print_octets(type, range->last, out);
+	} else if (bits < (int)octets * 8) {
+		fprintf(out, "/%d", bits);
+	}
+}
+
+static size_t set_size(const struct ph_set *set)
+{
+	return set->def->kind == PH_SET_RANGES ? set->ranges->n : set->n_elements;
 }
 
 static void print_set(const struct ph_set *set, FILE *out)
 {
 	const struct ph_set_def *def = set->def;
 
-	fprintf(out, "\t%s %s {\n\t\ttype ", def->kind == PH_SET_PLAIN ? "set" : "map", def->name);
+	bool map = def->kind == PH_SET_VERDICT || def->kind == PH_SET_DATA;
+
+	fprintf(out, "\t%s %s {\n\t\ttype ", map ? "map" : "set", def->name);
 	print_types(def->key, def->n_key, out);
-	if (def->kind != PH_SET_PLAIN)
+	if (map)
 		fputs(" : ", out);
 	if (def->kind == PH_SET_VERDICT)
 		fputs("verdict", out);
 	print_types(def->data, def->n_data, out);
 	fputc('\n', out);
-	for (size_t i = 0; i < set->n_elements; i++) {
+	if (def->kind == PH_SET_RANGES)
+		fputs("\t\tflags interval\n", out);
+	for (size_t i = 0; i < set_size(set); i++) {
 		fputs(i ? ",\n\t\t\t     " : "\t\telements = { ", out);
-		print_element(def, &set->elements[i], out);
+		if (def->kind == PH_SET_RANGES)
+			print_range(def->key[0], &set->ranges->ranges[i], out);
+		else
+			print_element(def, &set->elements[i], out);
 	}
-	fputs(set->n_elements ? " }\n\t}\n" : "\t}\n", out);
+	fputs(set_size(set) ? " }\n\t}\n" : "\t}\n", out);
 }
 
 /*
  * nft says which bits stay, and counts among them those that are set afterwards; where it is all of
  * them, it says nothing.
  */
-static void print_mark(uint32_t mark, uint32_t mask, FILE *out)
+static void print_mark(const char *what, uint32_t mark, uint32_t mask, FILE *out)
 {
 	uint32_t stay = ~mask | mark;
 
-	fputs("ct mark set ct mark ", out);
+	fprintf(out, "%s set %s ", what, what);
 	if (stay != UINT32_MAX)
 		fprintf(out, "& 0x%08" PRIx32 " ", stay);
 	fprintf(out, "| 0x%08" PRIx32, mark);
+}
+
+/* A mask of the highest bits looks like a prefix to nft. */
+static void print_marked(uint32_t mark, uint32_t mask, FILE *out)
+{
+	if ((~mask & (~mask + 1)) == 0)
+		fprintf(out, "ct mark 0x%08" PRIx32 "/%d", mark, __builtin_popcount(mask));
+	else
+		fprintf(out, "ct mark & 0x%08" PRIx32 " == 0x%08" PRIx32, mask, mark);
+}
+
+static const char *unit_name(uint32_t seconds)
+{
+	switch (seconds) {
+	case 1:
+		return "second";
+	case 60:
+		return "minute";
+	case 3600:
+		return "hour";
+	default:
+		return "day";
+	}
+}
+
+static void print_limit(const struct ph_limit *limit, FILE *out)
+{
+	fprintf(out, "limit rate %" PRIu32 "/%s", limit->rate, unit_name(limit->seconds));
+	/* What nft takes if nothing is said; it says nothing then either. */
+	if (limit->burst != 5)
+		fprintf(out, " burst %" PRIu32 " packets", limit->burst);
 }
 
 static void print_statement(const struct ph_statement *s, FILE *out)
@@ -180,12 +260,26 @@ static void print_statement(const struct ph_statement *s, FILE *out)
 		fprintf(out, " vmap @%s", s->lookup.set->name);
 		return;
 	case PH_STMT_SNAT_MAP:
-		fprintf(out, "snat %s to ", family_word(s->lookup.key->family));
+	case PH_STMT_DNAT_MAP:
+		fprintf(out, "%s %s to ", s->kind == PH_STMT_SNAT_MAP ? "snat" : "dnat",
+			family_word(s->lookup.key->family));
 		print_key(s->lookup.key, out);
 		fprintf(out, " map @%s", s->lookup.set->name);
 		return;
 	case PH_STMT_MARK:
-		print_mark(s->mark.mark, s->mark.mask, out);
+		print_mark("ct mark", s->mark.mark, s->mark.mask, out);
+		return;
+	case PH_STMT_MARKED:
+		print_marked(s->mark.mark, s->mark.mask, out);
+		return;
+	case PH_STMT_FWMARK:
+		print_mark("meta mark", s->mark.mark, s->mark.mask, out);
+		return;
+	case PH_STMT_REPLY:
+		fputs("ct direction reply", out);
+		return;
+	case PH_STMT_LIMIT:
+		print_limit(&s->limit, out);
 		return;
 	case PH_STMT_COUNTER:
 		fprintf(out, "counter name \"%s\"", s->counter);
@@ -200,8 +294,25 @@ static void print_statement(const struct ph_statement *s, FILE *out)
 	case PH_STMT_REDIRECT:
 		fprintf(out, "redirect to :%u", s->port);
 		return;
+	case PH_STMT_REDIRECT_MAP:
+		fputs("redirect to :", out);
+		print_key(s->lookup.key, out);
+		fprintf(out, " map @%s", s->lookup.set->name);
+		return;
+	case PH_STMT_TO_LOCALNET:
+		fputs("ip daddr 127.0.0.0/8", out);
+		return;
+	case PH_STMT_OIF_NOT_LO:
+		fputs("oifname != \"lo\"", out);
+		return;
+	case PH_STMT_MASQUERADE:
+		fputs("masquerade", out);
+		return;
 	case PH_STMT_RETURN:
 		fputs("return", out);
+		return;
+	case PH_STMT_DROP:
+		fputs("drop", out);
 		return;
 	}
 	assert(false && "a statement is one of those above");
@@ -209,28 +320,65 @@ static void print_statement(const struct ph_statement *s, FILE *out)
 
 static void print_rule(const struct ph_rule *rule, FILE *out)
 {
-	char comment[PH_COMMENT_STRLEN];
-
 	for (size_t i = 0; i < rule->n_statements; i++) {
 		fputc(i ? ' ' : '\t', out);
 		if (!i)
 			fputc('\t', out);
 		print_statement(&rule->statements[i], out);
 	}
-	fprintf(out, " comment \"%s\"\n", ph_rule_comment(rule, comment));
+	fprintf(out, " comment \"%s\"\n", rule->comment);
 }
 
-/* The priority as nft says it: by the name of the nearest standard one. */
+static const char *hook_word(enum ph_chain_hook hook)
+{
+	switch (hook) {
+	case PH_HOOK_PREROUTING:
+		return "prerouting";
+	case PH_HOOK_OUTPUT:
+		return "output";
+	case PH_HOOK_POSTROUTING:
+		return "postrouting";
+	case PH_HOOK_NONE:
+		break;
+	}
+	assert(false && "a hook is one of those above");
+	return "";
+}
+
+/* The priority as nft says it: by the name of a standard one that is at most ten away and has a
+ * meaning in that hook (nft: rule.c, prio2str()). */
+static void print_priority(const struct ph_chain *chain, FILE *out)
+{
+	static const struct {
+		const char *name;
+		int32_t value;
+		enum ph_chain_hook hook; /* NONE: in each */
+	} standard[] = {
+		{ "raw", -300, PH_HOOK_NONE },          { "mangle", -150, PH_HOOK_NONE },
+		{ "dstnat", -100, PH_HOOK_PREROUTING }, { "filter", 0, PH_HOOK_NONE },
+		{ "srcnat", 100, PH_HOOK_POSTROUTING },
+	};
+
+	for (size_t i = 0; i < sizeof(standard) / sizeof(standard[0]); i++) {
+		int32_t distance = chain->priority - standard[i].value;
+
+		if (distance < -10 || distance > 10 ||
+		    (standard[i].hook != PH_HOOK_NONE && standard[i].hook != chain->hook))
+			continue;
+		fputs(standard[i].name, out);
+		if (distance)
+			fprintf(out, " %c %" PRId32, distance < 0 ? '-' : '+',
+				distance < 0 ? -distance : distance);
+		return;
+	}
+	fprintf(out, "%" PRId32, chain->priority);
+}
+
 static void print_hook(const struct ph_chain *chain, FILE *out)
 {
-	bool pre = chain->hook == PH_HOOK_PREROUTING;
-	int distance = chain->priority - (pre ? -100 : 100);
-
-	fprintf(out, "\t\ttype nat hook %s priority %s", pre ? "prerouting" : "postrouting",
-		pre ? "dstnat" : "srcnat");
-	if (distance)
-		fprintf(out, " %c %d", distance < 0 ? '-' : '+',
-			distance < 0 ? -distance : distance);
+	fprintf(out, "\t\ttype %s hook %s priority ", ph_chain_type_name(chain->type),
+		hook_word(chain->hook));
+	print_priority(chain, out);
 	fputs("; policy accept;\n", out);
 }
 

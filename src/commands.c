@@ -47,6 +47,7 @@ static void status_all(struct ph_daemon *d, struct ph_control_client *client)
 {
 	const struct ph_status_clock clock = show_clock(d);
 	struct ph_counter *counters = NULL;
+	struct surroundings_memo memo = { 0 };
 	struct ph_status_daemon status;
 	size_t n = 0;
 	json_t *json;
@@ -62,9 +63,10 @@ static void status_all(struct ph_daemon *d, struct ph_control_client *client)
 		json_object_set_new(json, "mappings", json_integer((json_int_t)d->n_runs));
 	sent = send_json(client, json);
 	for (size_t i = 0; sent && i < d->n_runs; i++) {
-		const struct mapping_run *run = d->runs[i];
+		struct mapping_run *run = d->runs[i];
 		const struct ph_counter *c = ph_counter_find(counters, n, run->config->core.name);
 
+		surroundings_check(run, &memo);
 		sent = send_json(client, describe(run, c ? &c->packets : NULL));
 	}
 	free(counters);
@@ -82,12 +84,15 @@ static void no_such_mapping(const struct ph_daemon *d, struct ph_control_client 
 
 static void status_one(struct ph_daemon *d, struct ph_control_client *client, const char *name)
 {
+	struct surroundings_memo memo = { 0 };
+
 	for (size_t i = 0; i < d->n_runs; i++) {
 		uint64_t packets = 0;
 		int r;
 
 		if (strcmp(d->runs[i]->config->core.name, name) != 0)
 			continue;
+		surroundings_check(d->runs[i], &memo);
 		r = ph_nft_counter(name, &packets);
 		send_json(client, describe(d->runs[i], r == 0 ? &packets : NULL));
 		return;

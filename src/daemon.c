@@ -23,7 +23,6 @@
 #include "daemon_internal.h"
 #include "notes.h"
 
-#define RETRY_MS      2000u /* the table */
 #define LAST_WORDS_MS 2500u /* of the 3 s that an exit may take */
 #define FILES_BESIDE \
 	96u /* descriptors that are no mapping's: loop, netlink, clients, hooks' pipes */
@@ -41,6 +40,11 @@ struct ph_resolver *ph_daemon_resolver(struct ph_daemon *d)
 struct ph_ports *ph_daemon_ports(struct ph_daemon *d)
 {
 	return d->ports;
+}
+
+const struct links_seen *ph_daemon_default_route(const struct ph_daemon *d)
+{
+	return &d->default_route;
 }
 
 bool ph_daemon_stopping(const struct ph_daemon *d)
@@ -135,7 +139,7 @@ static void feed_one(struct ph_daemon *d, struct queued *q)
 	hold_set_timer(q->hold);
 	hold_claim(q->hold);
 	if (ph_mapping_want(q->hold->machine, &want) > q->hold->generation)
-		d->dirty = true;
+		ph_daemon_want_changed(q->hold);
 	ph_daemon_touch(q->hold->run);
 }
 
@@ -156,100 +160,6 @@ void ph_daemon_feed(struct hold *hold, const struct ph_event *event)
 			q = d->queue[0];
 			memmove(d->queue, d->queue + 1, --d->n_queue * sizeof(d->queue[0]));
 		} while (stale(&q));
-	}
-}
-
-/* ---- the table ---- */
-
-/* Each hold's want, in the order in which for_holds() visits them. */
-static size_t collect(struct ph_daemon *d, struct ph_plan_mapping *wants, bool *ret_changed)
-{
-	size_t n = 0;
-
-	*ret_changed = d->rebuild;
-	for (size_t i = 0; i < d->n_runs; i++) {
-		struct hold *holds[] = { d->runs[i]->current, d->runs[i]->other };
-
-		for (unsigned k = 0; k < 2; k++)
-			if (holds[k] && hold_want(holds[k], &wants[n++]) > holds[k]->generation)
-				*ret_changed = true;
-	}
-	return n;
-}
-
-static void tell_installed(struct hold *hold)
-{
-	struct ph_event event = { .type = PH_EVENT_INSTALLED };
-	struct ph_plan_mapping want;
-
-	if (!hold)
-		return;
-	event.generation = hold_want(hold, &want);
-	if (event.generation <= hold->generation)
-		return;
-	hold->generation = event.generation;
-	ph_daemon_feed(hold, &event);
-}
-
-static int install(struct ph_daemon *d)
-{
-	struct ph_plan_mapping *wants = calloc(2 * d->n_runs + 1, sizeof(*wants));
-	struct ph_table *table = NULL;
-	bool changed = false;
-	size_t n;
-	int r;
-
-	if (!wants)
-		return -ENOMEM;
-	n = collect(d, wants, &changed);
-	if (!changed) {
-		free(wants);
-		return 0;
-	}
-	r = ph_table_new(&d->plan, wants, n, &table);
-	free(wants);
-	if (r == 0)
-		r = ph_nft_apply(d->nft, table);
-	if (r < 0) {
-		ph_table_free(table);
-		return r;
-	}
-	d->rebuild = false;
-	for (size_t i = 0; i < d->n_runs; i++) {
-		run_installed(d->runs[i]);
-		tell_installed(d->runs[i]->current);
-		tell_installed(d->runs[i]->other);
-	}
-	return 0;
-}
-
-static void on_table_retry(uv_timer_t *timer)
-{
-	struct ph_daemon *d = timer->data;
-
-	d->dirty = true;
-}
-
-void daemon_update_table(struct ph_daemon *d)
-{
-	while (d->dirty && !d->stopping) {
-		int r;
-
-		d->dirty = false;
-		r = install(d);
-		if (r == 0) {
-			if (d->table_error)
-				ph_info("table installed");
-			d->table_error = 0;
-			d->installed = true;
-			continue;
-		}
-		if (!d->table_error)
-			note_table_failed(d->nft, r, true);
-		d->table_error = r;
-		d->dirty = false;
-		uv_timer_start(&d->table_retry, on_table_retry, RETRY_MS, 0);
-		return;
 	}
 }
 
@@ -277,6 +187,7 @@ int daemon_look_at_links(struct ph_daemon *d, bool quiet)
 	}
 	for (size_t i = 0; i < d->n_runs; i++)
 		run_look(d->runs[i], view, quiet);
+	surroundings_look(d, view);
 	return 0;
 }
 
@@ -340,6 +251,9 @@ static void end(struct ph_daemon *d, const char *signal)
 	ph_info("stopping signal=%s", signal);
 	ph_notify_stopping(d->notify);
 	d->stopping = true;
+	/* While the table still guards it. */
+	ph_localnet_close(d->localnet);
+	d->localnet = NULL;
 	r = ph_nft_remove(d->nft);
 	if (r < 0)
 		ph_error("table not removed: %s", strerror(-r));
@@ -395,7 +309,8 @@ void daemon_limit_files(struct ph_daemon *d)
 		const struct mapping_run *run = d->runs[i];
 
 		assert(run);
-		needed += run->config->rotate_ms ? 2 * PH_FLOWS : PH_FLOWS;
+		/* One more keeps a borrowed port. */
+		needed += (run->config->rotate_ms ? (size_t)2 : 1) * (PH_FLOWS + 1);
 	}
 	limit = needed;
 	if (ph_limits_raise_files(needed, &limit) < 0 || limit < needed)
@@ -423,7 +338,8 @@ static int refuse(const struct ph_daemon *d, const struct mapping_run *run)
 	if (note_interface_missing(run))
 		return -ENODEV;
 	local = ph_mapping_private(run->current->machine);
-	if (local.port == 0)
+	/* Where a service may have the bind port, our sockets are not on it. */
+	if (local.port == 0 || run->current->own.port)
 		return 0;
 	for (unsigned port = core->bind_first; r == -EADDRINUSE && port <= core->bind_last;
 	     port++) {
@@ -489,21 +405,23 @@ static int start(struct ph_daemon *d, struct ph_config *config)
 	}
 	if (r < 0)
 		return r;
-	d->rebuild = true;
-	d->dirty = false;
-	r = install(d);
-	if (r < 0) {
-		note_table_failed(d->nft, r, false);
+	r = install_first(d);
+	if (r < 0)
 		return r;
-	}
-	d->installed = true;
 	commands_open(d);
+	/* What is left over is a dead daemon's: a live one would not have let us have the table. */
+	r = surroundings_open(d);
+	if (r == 0)
+		r = daemon_look_at_links(d, true);
+	if (r < 0)
+		return r;
 	ph_info("started version=%s mappings=%zu file=%s table=%s", PINHOLD_VERSION, d->n_runs,
 		d->config_path ? d->config_path : "none",
 		ph_nft_is_owner(d->nft) ? "owner" : "plain");
 	for (size_t i = 0; i < d->n_runs; i++)
 		if (d->runs[i]->current)
 			note_links(d->runs[i]);
+	surroundings_marks(d);
 	return 0;
 }
 
@@ -524,9 +442,11 @@ static bool clean_up(struct ph_daemon *d)
 		run_free(d->runs[i]);
 	for (size_t i = 0; i < d->n_leaving; i++)
 		run_free(d->leaving[i]);
+	surroundings_close(d);
 	clean = ph_resolver_free(d->resolver);
 	ph_ports_free(d->ports);
 	ph_rtnetlink_close(d->rtnetlink);
+	ph_nft_watch_close(d->watch);
 	ph_nft_close(d->nft);
 	ph_notify_close(d->notify);
 	uv_walk(&d->loop, on_walk, NULL);
@@ -567,6 +487,15 @@ static void init_handles(struct ph_daemon *d)
 	sigprocmask(SIG_UNBLOCK, &handled, NULL);
 }
 
+void daemon_set_plan(struct ph_daemon *d, const struct ph_plan_options *plan)
+{
+	if (memcmp(&d->plan, plan, sizeof(d->plan)) != 0)
+		d->rebuild = d->dirty = true;
+	d->plan = *plan;
+	if (ph_marks_of(plan, &d->marks) < 0)
+		abort(); /* what reads the file sees to that */
+}
+
 static struct ph_daemon *daemon_new(struct ph_config *config)
 {
 	struct ph_daemon *d = calloc(1, sizeof(*d));
@@ -584,7 +513,7 @@ static struct ph_daemon *daemon_new(struct ph_config *config)
 	}
 	d->config_path = config->path;
 	config->path = NULL;
-	d->plan = config->plan;
+	daemon_set_plan(d, &config->plan);
 	d->started_ms = ph_daemon_now(d);
 	d->notify = ph_notify_open();
 	init_handles(d);

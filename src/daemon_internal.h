@@ -5,8 +5,11 @@
  * socket) and show.c (what others see of it). */
 
 #include <pinhold/control.h>
+#include <pinhold/localnet.h>
 #include <pinhold/nft.h>
 #include <pinhold/notify.h>
+#include <pinhold/reach.h>
+#include <pinhold/routes.h>
 
 #include "mapping_run.h"
 
@@ -33,7 +36,13 @@ struct ph_daemon {
 	uv_timer_t last_words;
 	uv_timer_t watchdog;
 	struct ph_nft *nft;
+	struct ph_nft_watch *watch; /* NULL: the table is ours alone */
+	uv_poll_t watch_poll;
 	struct ph_rtnetlink *rtnetlink;
+	struct ph_routes *routes;     /* NULL: there is none to be had */
+	struct ph_localnet *localnet; /* NULL: the same */
+	struct ph_uplinks uplinks;
+	struct links_seen default_route; /* IPv4's */
 	struct ph_resolver *resolver;
 	struct ph_ports *ports;
 	struct ph_control *control;
@@ -42,15 +51,22 @@ struct ph_daemon {
 
 	char *config_path; /* NULL: from the command line */
 	struct ph_plan_options plan;
+	struct ph_marks marks;     /* of plan */
 	struct mapping_run **runs; /* as configured, in the file's order */
 	size_t n_runs;
 	struct mapping_run **leaving; /* whose hooks still run */
 	size_t n_leaving;
 
-	bool dirty;     /* a want may have changed */
+	bool dirty;           /* a want has changed */
+	size_t n_changed;     /* holds whose want has */
+	struct hold *changed; /* the last of them, if it still is one */
 	bool rebuild;   /* the table may be another one though no machine's want has changed */
 	bool installed; /* there is a table, and it is what was wanted last */
-	int table_error;
+	int table_error, routes_error,
+		localnet_error;   /* the last ones, so that each is said once */
+	bool localnet_set;        /* somewhere */
+	uint64_t foreign_ms;      /* when somebody else changed the table; 0: nobody has */
+	uint64_t foreign_full_ms; /* see install.c */
 	bool stopping;
 	bool all_told; /* stopping, and the last hooks run: when they have ended, it is over */
 	bool feeding;
@@ -70,8 +86,40 @@ struct ph_daemon {
 /* daemon.c */
 int daemon_look_at_links(struct ph_daemon *d, bool quiet);
 void daemon_limit_files(struct ph_daemon *d);
+/* What the table's marks mean has changed, maybe. */
+void daemon_set_plan(struct ph_daemon *d, const struct ph_plan_options *plan);
+
+/* install.c */
+/* The first time: a failure is logged, and the end. 0 or -errno. */
+int install_first(struct ph_daemon *d);
 /* Installs what the mappings want, until they want nothing new; on failure again in a while. */
 void daemon_update_table(struct ph_daemon *d);
+
+/* localnet.c */
+/* route_localnet where the wants of holds need it: before the table changes it only goes, after
+ * that it comes. */
+void localnet_before(struct ph_daemon *d, struct hold *const *holds,
+		     const struct ph_plan_mapping *wants, size_t n);
+void localnet_after(struct ph_daemon *d, struct hold *const *holds,
+		    const struct ph_plan_mapping *wants, size_t n);
+
+/* surroundings.c */
+/* Removes what a killed pinhold left. 0 or -ENOMEM; anything else is logged and done without. */
+int surroundings_open(struct ph_daemon *d);
+/* Puts everything back. */
+void surroundings_close(struct ph_daemon *d);
+/* The links or the mappings have changed: routes replies, and looks what is in the way. */
+void surroundings_look(struct ph_daemon *d, const struct ph_links *view);
+/* What was found about one target; mappings mostly have the same few. */
+struct surroundings_memo {
+	bool asked;
+	struct ph_address address;
+	enum ph_reach_answer answer;
+};
+
+/* Looks again what is in one mapping's way. memo starts as zeros. */
+void surroundings_check(struct mapping_run *run, struct surroundings_memo *memo);
+void surroundings_marks(const struct ph_daemon *d);
 
 /* reload.c */
 /*

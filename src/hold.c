@@ -11,8 +11,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <pinhold/log.h>
 
 #include "notes.h"
+
+#define OWN_PORT_TRIES 16
 
 /* ---- flows ---- */
 
@@ -75,7 +80,7 @@ static int open_socket(struct hold *hold, const struct ph_action *a, bool *ret_a
 
 	ph_mapping_want(hold->machine, &want);
 	options.interface = want.interface;
-	options.local = a->local;
+	options.local = hold->own.port ? hold->own : a->local;
 	options.remote = a->server;
 	*ret_at_bind = true;
 	/* The kernel lets our own sockets share a port, another mapping's too. */
@@ -249,18 +254,59 @@ void hold_set_timer(struct hold *hold)
 		uv_timer_start(&hold->timer, on_deadline, at > now ? at - now : 0, 0);
 }
 
+static void release_one(struct hold *hold, struct ph_endpoint *endpoint)
+{
+	if (endpoint->port)
+		ph_ports_release(ph_daemon_ports(hold->run->daemon), hold->run->config->core.proto,
+				 endpoint, hold);
+	*endpoint = (struct ph_endpoint){ 0 };
+}
+
 static void release(struct hold *hold)
 {
-	if (hold->claim.port)
-		ph_ports_release(ph_daemon_ports(hold->run->daemon), hold->run->config->core.proto,
-				 &hold->claim, hold);
-	hold->claim = (struct ph_endpoint){ 0 };
+	release_one(hold, &hold->own);
+	release_one(hold, &hold->claim);
+	if (hold->own_fd >= 0)
+		close(hold->own_fd);
+	hold->own_fd = -1;
+}
+
+/*
+ * Where nothing is translated the bind port is a service's of this machine, now or later: were our
+ * own sockets there, it could not be started. Over UDP the kernel may give us a port that another
+ * hold has, because both would share it.
+ */
+static int borrow(struct hold *hold)
+{
+	const struct ph_mapping_config *core = &hold->run->config->core;
+	struct ph_ports *ports = ph_daemon_ports(hold->run->daemon);
+	struct ph_plan_mapping want;
+
+	if (!ph_plan_shares_port(&core->target, hold->claim.port))
+		return 0;
+	ph_mapping_want(hold->machine, &want);
+	for (unsigned try = 0; try < OWN_PORT_TRIES; try++) {
+		struct ph_endpoint own = hold->claim;
+		int fd = -1;
+		int r = ph_socket_reserve(core->proto, want.interface, try, &own, &fd);
+
+		if (r < 0)
+			return r;
+		if (ph_ports_take(ports, core->proto, &own, hold) == 0) {
+			hold->own = own;
+			hold->own_fd = fd;
+			return 0;
+		}
+		close(fd);
+	}
+	return -EADDRINUSE;
 }
 
 void hold_claim(struct hold *hold)
 {
 	struct ph_daemon *d = hold->run->daemon;
 	struct ph_endpoint local = ph_mapping_private(hold->machine);
+	int r;
 
 	if (ph_endpoint_equal(&hold->claim, &local))
 		return;
@@ -269,12 +315,31 @@ void hold_claim(struct hold *hold)
 	    ph_ports_take(ph_daemon_ports(d), hold->run->config->core.proto, &local, hold) < 0)
 		return;
 	hold->claim = local;
+	r = borrow(hold);
+	if (r < 0) {
+		ph_warning("no local port mapping=%s: %s", hold->run->config->core.name,
+			   strerror(-r));
+		release(hold);
+		return;
+	}
 	/* The machine may have wanted it before, in vain. */
 	ph_daemon_table_changed(d);
 }
 
+/* The kernel refuses a source in 127.0.0.0/8 on an interface without route_localnet (route.c,
+ * __mkroute_output()), and asks before the reply is routed back by the uplink. */
+static void set_turned_from(const struct mapping_run *run, struct ph_plan_mapping *want)
+{
+	const struct links_seen *seen = ph_daemon_default_route(run->daemon);
+
+	if (want->uplink && ph_plan_is_localnet(want) && seen->answer == PH_LINKS_FOUND &&
+	    strcmp(seen->name, want->interface) != 0)
+		memcpy(want->turned_from, seen->name, sizeof(want->turned_from));
+}
+
 uint64_t hold_want(const struct hold *hold, struct ph_plan_mapping *ret_want)
 {
+	const struct mapping_run *run = hold->run;
 	uint64_t generation = ph_mapping_want(hold->machine, ret_want);
 
 	ret_want->retiring = hold->role == HOLD_OLD;
@@ -284,6 +349,13 @@ uint64_t hold_want(const struct hold *hold, struct ph_plan_mapping *ret_want)
 	/* What the successor learns is for nobody yet. */
 	if (hold->role == HOLD_NEXT)
 		ret_want->open = false;
+	ret_want->loopback = run->config->loopback;
+	ret_want->snat = run->config->snat;
+	ret_want->allow = run->config->allowed;
+	ret_want->limit = run->config->limit;
+	ret_want->uplink = run->uplink.number;
+	ret_want->own_port = hold->own.port;
+	set_turned_from(run, ret_want);
 	return generation;
 }
 
@@ -330,6 +402,7 @@ int hold_new(struct mapping_run *run, enum hold_role role, uint16_t bind_start,
 	}
 	hold->run = run;
 	hold->role = role;
+	hold->own_fd = -1;
 	for (unsigned f = 0; f < PH_FLOWS; f++)
 		hold->flows[f] = (struct flow_run){ .hold = hold, .index = f };
 	uv_timer_init(ph_daemon_loop(run->daemon), &hold->timer);
@@ -349,6 +422,7 @@ void hold_free(struct hold *hold)
 {
 	if (!hold)
 		return;
+	ph_daemon_want_gone(hold);
 	for (unsigned f = 0; f < PH_FLOWS; f++)
 		close_flow(hold, f);
 	cancel_lookups(hold);

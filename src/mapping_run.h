@@ -20,6 +20,7 @@
 #include <pinhold/resolve.h>
 #include <pinhold/socket.h>
 #include <pinhold/status.h>
+#include <pinhold/uplink.h>
 
 struct ph_daemon;
 struct mapping_run;
@@ -48,7 +49,14 @@ struct hold {
 	enum hold_role role;
 	struct ph_mapping *machine;
 	struct ph_endpoint claim; /* the private endpoint that no other hold has; port 0: none */
-	uint64_t generation;      /* of the want that is installed */
+	/* Where a service of this machine has the bind port, or may come to have it: the port of
+	 * our own sockets, and the socket that keeps it. Port 0: none. */
+	struct ph_endpoint own;
+	int own_fd;
+	bool changed;        /* it wants another table than the installed one */
+	uint64_t generation; /* of the want that is installed */
+	/* That want, without its peers; what it borrows may be gone after a reload. */
+	struct ph_plan_mapping installed;
 	uv_timer_t timer;
 	struct flow_run flows[PH_FLOWS];
 	struct lookup_run *lookups; /* those under way */
@@ -82,8 +90,13 @@ struct mapping_run {
 	uv_timer_t *rotation;             /* NULL: it never does */
 	bool leaving;                     /* no longer configured; only its hooks still run */
 	struct links_seen links;
-	struct hook_run *hooks; /* a list */
-	struct ph_told told;    /* what hooks are to be told: the latest */
+	struct ph_uplink uplink; /* how replies find their way */
+	const char *obstacle;    /* what keeps connections from arriving, as far as is known here;
+				  * constant; NULL: nothing */
+	bool cut_off;            /* and servers' answers, too: why it may not even be up */
+	int localnet_error;      /* -errno: route_localnet could not be set */
+	struct hook_run *hooks;  /* a list */
+	struct ph_told told;     /* what hooks are to be told: the latest */
 	/* The successor's endpoint, to be told as soon as the table that lets it in is installed.
 	 */
 	bool promoted;
@@ -102,6 +115,8 @@ struct mapping_run {
 uv_loop_t *ph_daemon_loop(struct ph_daemon *d);
 struct ph_resolver *ph_daemon_resolver(struct ph_daemon *d);
 struct ph_ports *ph_daemon_ports(struct ph_daemon *d);
+/* Where IPv4's default route goes. */
+const struct links_seen *ph_daemon_default_route(const struct ph_daemon *d);
 uint64_t ph_daemon_now(const struct ph_daemon *d); /* ms, monotonic */
 /* Feeds an event and carries out what the machine answers, and what follows from that at once. */
 void ph_daemon_feed(struct hold *hold, const struct ph_event *event);
@@ -111,6 +126,9 @@ bool ph_daemon_take_socket(struct ph_daemon *d);
 void ph_daemon_return_socket(struct ph_daemon *d);
 /* The wants have changed otherwise than by an event. */
 void ph_daemon_table_changed(struct ph_daemon *d);
+/* An event has changed what the hold wants. */
+void ph_daemon_want_changed(struct hold *hold);
+void ph_daemon_want_gone(struct hold *hold); /* it is about to be freed */
 /* Something that status shows has changed. */
 void ph_daemon_touch(struct mapping_run *run);
 void ph_daemon_untouch(struct mapping_run *run); /* it is about to be freed */

@@ -243,3 +243,58 @@ void note_table_failed(struct ph_nft *nft, int error, bool retried)
 	ph_error("table inet pinhold: %s: %s%s%s", *object ? object : "table", strerror(-error),
 		 hint, again);
 }
+
+void note_localnet(const struct mapping_run *run, const char *interface, int error)
+{
+	ph_error(
+		"target in 127.0.0.0/8 mapping=%s: net.ipv4.conf.%s.route_localnet cannot be set: %s; set it to 1 yourself (sysctl), or give pinhold write access to /proc/sys (in a systemd unit: ProtectKernelTunables=no)",
+		run->config->core.name, interface, strerror(-error));
+}
+
+void note_foreign(const struct ph_nft_foreign *foreign, uint64_t delay_ms)
+{
+	char who[64] = "somebody", when[32] = "now";
+
+	if (foreign->comm[0])
+		snprintf(who, sizeof(who), "%s (pid %u)", foreign->comm, foreign->pid);
+	if (delay_ms)
+		snprintf(when, sizeof(when), "in %u ms", (unsigned)delay_ms);
+	if (foreign->gone)
+		ph_warning("table inet pinhold was deleted by %s: put back %s", who, when);
+	else if (foreign->changed)
+		ph_warning("table inet pinhold was changed by %s: put back %s", who, when);
+	else
+		ph_warning("table inet pinhold: notifications were lost: installed anew %s", when);
+}
+
+void note_uplink(const struct mapping_run *run)
+{
+	const char *name = run->config->core.name;
+
+	switch (run->uplink.answer) {
+	case PH_UPLINK_DEFAULT:
+		ph_info("replies mapping=%s interface=%s: they leave by it of themselves", name,
+			run->links.name);
+		break;
+	case PH_UPLINK_NUMBERED:
+		ph_info("replies mapping=%s interface=%s uplink=%u: routed back by it", name,
+			run->links.name, run->uplink.number);
+		break;
+	case PH_UPLINK_NO_ROUTE:
+	case PH_UPLINK_TOO_MANY:
+		break; /* an obstacle, and told as such */
+	}
+}
+
+void note_obstacle(const struct mapping_run *run)
+{
+	ph_warning("obstacle mapping=%s interface=%s: %s", run->config->core.name, run->links.name,
+		   run->obstacle);
+}
+
+void note_mark_in_use(uint32_t mask, const struct ph_rule_mark *rule)
+{
+	ph_warning(
+		"mark: the routing rule %u (IPv%d, fwmark 0x%x/0x%x) looks at bits of pinhold's mask 0x%08x: if they mean something else there, give pinhold other bits (`mark` in [global])",
+		rule->priority, (int)rule->family, rule->mark, rule->mask, mask);
+}

@@ -273,6 +273,10 @@ static int build(const struct words *w, struct ph_config_mapping *m)
 	    (r = check_servers('h', &w->keepalive, w->family)) || (r = set_bind(w->bind, core)) ||
 	    (r = set_target(w, &core->target)) || (r = set_interface(w->interface, m)))
 		return r;
+	if (ph_target_loops(core, m->interface))
+		return wrong(
+			"-t: %s is where this mapping's connections arrive, a loop: for a service on this machine leave -t out and give its port alone, with -p",
+			w->target);
 	if (w->interval_s)
 		core->interval_ms = (uint32_t)w->interval_s * 1000;
 	if (w->count)

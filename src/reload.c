@@ -251,17 +251,15 @@ static json_t *take_over(struct ph_daemon *d, struct ph_config *config, struct r
 			note_failed(c.runs[i], config->mappings[i], r);
 	}
 	adopt(d, c.runs, config->n_mappings);
-	if (memcmp(&d->plan, &config->plan, sizeof(d->plan)) != 0)
-		d->rebuild = d->dirty = true;
-	d->plan = config->plan;
+	daemon_set_plan(d, &config->plan);
 	answer =
 		json_pack("{s:{s:I, s:O, s:O, s:O, s:s, s:O}}", "reload", "unchanged",
 			  (json_int_t)c.unchanged, "changed", c.changed, "added", c.added,
 			  "removed", c.removed, "path", reading->path, "notices", reading->notices);
 	ph_info("reloaded unchanged=%zu changed=%zu added=%zu removed=%zu", c.unchanged,
 		json_array_size(c.changed), json_array_size(c.added), json_array_size(c.removed));
-	if (json_array_size(c.changed) || json_array_size(c.added))
-		daemon_look_at_links(d, false);
+	daemon_look_at_links(d, false);
+	surroundings_marks(d);
 out:
 	json_decref(c.changed);
 	json_decref(c.added);

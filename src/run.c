@@ -268,6 +268,8 @@ int run_reconfigure(struct mapping_run *run, struct ph_config_mapping *config)
 		run->config = old;
 		return r;
 	}
+	/* Who may connect, and how, is the table's alone. */
+	ph_daemon_table_changed(run->daemon);
 	if (run->current)
 		hold_reconfigure(run->current);
 	if (run->other)

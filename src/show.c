@@ -29,6 +29,7 @@ void show_daemon(const struct ph_daemon *d, struct ph_status_daemon *ret)
 			.installed = d->installed && !d->table_error,
 			.owner = ph_nft_is_owner(d->nft),
 			.error = d->table_error ? strerror(-d->table_error) : NULL,
+			.foreign_ms = d->foreign_ms,
 		},
 	};
 }
@@ -59,6 +60,11 @@ void show_mapping(const struct mapping_run *run, struct ph_status_mapping *ret)
 		if (ph_status_state(ret) == run->shown_state)
 			ret->view.state_since_ms = run->shown_since_ms;
 		ret->why = links_why(run);
+		if (!ret->why &&
+		    (run->cut_off || ph_mapping_state(run->current->machine) == PH_MAPPING_UP))
+			ret->why = run->obstacle;
+		ret->own_port = run->current->own.port;
+		ret->uplink = run->uplink.number;
 		memcpy(ret->interface, run->links.name, sizeof(ret->interface));
 	}
 	ret->n_hooks = hooks_status(run, ret->hooks);

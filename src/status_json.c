@@ -247,6 +247,8 @@ json_t *ph_status_mapping_json(const struct ph_status_mapping *s,
 	put(&o, "interface", text(*s->interface ? s->interface : NULL));
 	put(&o, "public", endpoint(&view->public_endpoint, true));
 	put(&o, "private", endpoint(&view->private_endpoint, false));
+	put(&o, "own_port", s->own_port ? json_integer(s->own_port) : json_null());
+	put(&o, "uplink", s->uplink ? json_integer((json_int_t)s->uplink) : json_null());
 	put(&o, "target", target(&core->target, view->public_endpoint.port));
 	put(&o, "since", ph_status_time_json(view->state_since_ms, clock));
 	put(&o, "endpoint_since",

@@ -6,6 +6,7 @@
  * core/config_build.c of a file's lines.
  */
 
+#include <pinhold/admission.h>
 #include <pinhold/mapping.h>
 
 #define PH_HOOKS_MAX   8
@@ -15,7 +16,11 @@
 #define PH_MAPPINGS_MAX   4096 /* in one file */
 #define PH_PUBLISHERS_MAX 256
 #define PH_SETTINGS_MAX   64  /* of one publisher */
-#define PH_ALLOW_MAX      256 /* prefixes of one mapping, and files */
+#define PH_ALLOW_MAX      256 /* prefixes that stand in one mapping, and files */
+
+#define PH_ALLOW_FILE_MAX     (4u << 20) /* octets of a file with prefixes */
+#define PH_ALLOW_FILES_MAX    1024       /* different ones in one configuration */
+#define PH_ALLOW_PREFIXES_MAX 200000     /* of one mapping, those in its files included */
 
 #define PH_MARK_DEFAULT 0x08000000u
 #define PH_MASK_DEFAULT 0x0f000000u
@@ -23,17 +28,6 @@
 struct ph_hook {
 	char *path;      /* absolute; owned */
 	unsigned events; /* 1u << enum ph_announce */
-};
-
-struct ph_prefix {
-	struct ph_address address; /* host bits are 0 */
-	uint8_t bits;
-};
-
-struct ph_limit {
-	uint32_t rate;    /* new connections; 0: no limit */
-	uint32_t seconds; /* per 1, 60, 3600 or 86400 */
-	uint32_t burst;
 };
 
 /* One `key = value` of a [publish NAME] section, in the file's order. */
@@ -73,13 +67,13 @@ struct ph_config_mapping {
 	size_t n_hooks;        /* <= PH_HOOKS_MAX */
 	unsigned line;         /* of its section; 0: from the command line */
 
-	/* Read and checked; what they do is not built yet. */
 	bool loopback, snat, reply_route;
-	struct ph_prefix *allow; /* owned; none and no file: everybody */
-	size_t n_allow;
-	char **allow_files; /* owned, absolute paths */
-	size_t n_allow_files;
+	/* A reference, of the mapping's family: who may connect from outside. NULL: everybody.
+	 * Mappings of one file that allow the same share it. */
+	const struct ph_prefixes *allowed;
 	struct ph_limit limit;
+
+	/* Read and checked; what it does is not built yet. */
 	char (*publish)[PH_NAME_MAX + 1]; /* owned: names of publishers */
 	size_t n_publish;
 };
@@ -105,8 +99,10 @@ struct ph_config_mapping *ph_config_mapping_new(enum ph_proto proto, enum ph_fam
 enum ph_config_step {
 	PH_CONFIG_SAME,  /* nothing: every setting is equal (the line in the file does not count) */
 	PH_CONFIG_ADAPT, /* it goes on, holders and public port stay */
-	PH_CONFIG_RESTART, /* protocol, family, bind ports or enabled: another mapping by this name
-			    */
+	/* Protocol, family, bind ports or enabled: another mapping by this name. The target, where
+	 * a service of this machine comes to a bind port or leaves it: our own sockets have to
+	 * move. */
+	PH_CONFIG_RESTART,
 };
 
 enum ph_config_step ph_config_mapping_compare(const struct ph_config_mapping *a,
@@ -144,6 +140,12 @@ struct ph_config_source {
 	void *data;
 	/* Why that file cannot be run as a hook ("is ..."), or NULL; NULL: it is not asked. */
 	const char *(*program_refusal)(const char *path);
+	/*
+	 * The whole of a file with prefixes, into *ret_text for free(), without a NUL behind it. 0,
+	 * or -errno; -EFBIG: it has more than max octets, -EINVAL: it is no regular file. NULL: no
+	 * such file is read, and none lets anybody in.
+	 */
+	int (*read_file)(const char *path, size_t max, char **ret_text, size_t *ret_len);
 };
 
 /* 0 or -ENOMEM. */
@@ -169,6 +171,11 @@ int ph_config_builder_finish(struct ph_config_builder *b, struct ph_config *ret_
 int ph_bind_parse(const char *text, struct ph_mapping_config *ret_core);
 /* Why no connection can be forwarded to that address ("is ..."), or NULL. */
 const char *ph_target_refusal(const struct ph_address *address);
+/*
+ * Whether the mapping's target is, or can become, its own private endpoint, as far as the settings
+ * tell: interface is the address that connections are sent to, and their port one of bind.
+ */
+bool ph_target_loops(const struct ph_mapping_config *core, const char *interface);
 /* Whether text may be an interface's name (kernel: net/core/dev.c, dev_valid_name()). */
 bool ph_interface_name_valid(const char *text);
 /* NULL: a mapping may be called so; otherwise why not ("is ...", "has ..."). */

@@ -34,10 +34,23 @@ void ph_nft_close(struct ph_nft *nft);
  */
 int ph_nft_apply(struct ph_nft *nft, struct ph_table *desired);
 
+/*
+ * The short way for a change of one mapping: from and to are tables of that mapping alone, with its
+ * old and its new settings, and both stay the caller's. If the difference is no more than one
+ * element for another, the kernel and the installed table are changed by it.
+ *
+ * 0; 1: nothing was done, because it takes more than that; or -errno as of ph_nft_apply(), with
+ * nothing changed. Whoever does not get 0 applies the whole table.
+ */
+int ph_nft_apply_change(struct ph_nft *nft, const struct ph_table *from, const struct ph_table *to);
+
+/* Somebody else has changed the kernel's table: the next ph_nft_apply() makes all of it anew. */
+void ph_nft_distrust(struct ph_nft *nft);
+
 /* Deletes the table, if this process installed one. 0 or -errno. */
 int ph_nft_remove(struct ph_nft *nft);
 
-bool ph_nft_is_owner(const struct ph_nft *nft); /* false: a plain table */
+bool ph_nft_is_owner(const struct ph_nft *nft);    /* false: a plain table */
 uint32_t ph_nft_port_id(const struct ph_nft *nft); /* the socket's netlink port */
 int ph_nft_last_error(const struct ph_nft *nft,
 		      const char **ret_object); /* what the kernel complained of */

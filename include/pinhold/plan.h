@@ -7,6 +7,7 @@
  * nft/batch.c turns it into netlink messages, nft/text.c into nft's own syntax. Pure computation.
  */
 
+#include <pinhold/admission.h>
 #include <pinhold/endpoint.h>
 
 #define PH_NAME_MAX      32 /* octets of a mapping's name, without NUL */
@@ -27,7 +28,7 @@ struct ph_target {
 
 struct ph_plan_options {
 	uint32_t mark; /* the accept bit in the conntrack mark */
-	uint32_t mask; /* the bits that are pinhold's; mark is inside it */
+	uint32_t mask; /* the bits that are pinhold's, at least four; mark is inside it */
 };
 
 /* What the bits of the mask mean. */
@@ -58,21 +59,50 @@ int ph_marks_of(const struct ph_plan_options *options, struct ph_marks *ret_mark
  */
 struct ph_plan_mapping {
 	char name[PH_NAME_MAX + 1];
-	enum ph_proto proto;
 	char interface[PH_INTERFACE_MAX + 1];
-	struct ph_endpoint private_endpoint; /* port 0: only the counter exists */
-	struct ph_endpoint public_endpoint;  /* port 0: not known */
+	/* With a target in 127.0.0.0/8, the interface by which its replies would leave before the
+	 * uplink's routing turns them; "": the same. */
+	char turned_from[PH_INTERFACE_MAX + 1];
 	/* Let connections from outside in: in-NAME, inbound. Not done while the target's port is
 	 * not known. */
 	bool open;
 	bool retiring; /* the old port of two: its chain is old-NAME */
+	bool loopback; /* clients inside reach the private and the public endpoint, too */
+	bool snat;     /* masquerade towards the target */
+	/* The local port of our own sockets where a service of this machine has the bind port; 0:
+	 * they are on the bind port itself. */
+	uint16_t own_port;
+	enum ph_proto proto;
+	struct ph_endpoint private_endpoint; /* port 0: only the counter exists */
+	struct ph_endpoint public_endpoint;  /* port 0: not known */
 	struct ph_target target;
+	struct ph_limit limit;
+	unsigned uplink; /* replies leave by the interface: 1..PH_UPLINKS_MAX; 0: they do anyway */
+	/* Who is let in; NULL: everybody. Borrowed; the table takes a reference. */
+	const struct ph_prefixes *allow;
 	/* Our own servers, any order, duplicates allowed; of another family: ignored. Borrowed. */
 	const struct ph_endpoint *peers;
 	size_t n_peers;
+	uint64_t peers_generation; /* the list's: another number, maybe another list */
 };
 
-struct ph_table; /* immutable once made; holds no reference to what it was made from */
+/* Whether nothing is translated: there is no target, or it is the bind port of this machine. */
+bool ph_plan_is_identity(const struct ph_plan_mapping *p);
+
+/* Whether a service of this machine may be at the bind port, now or when the public port is that
+ * one: our own sockets had better be elsewhere. */
+bool ph_plan_shares_port(const struct ph_target *target, uint16_t bind_port);
+
+/* The target's port; 0: it follows a public port that is not known. */
+uint16_t ph_plan_target_port(const struct ph_plan_mapping *p);
+
+/* Whether connections are led to 127.0.0.0/8, and the table guards its interfaces. */
+bool ph_plan_is_localnet(const struct ph_plan_mapping *p);
+
+/* Whether the target is the mapping's own endpoint: whoever was led there would come back. */
+bool ph_plan_is_loop(const struct ph_plan_mapping *p);
+
+struct ph_table; /* immutable once made; holds no reference to what it was made from but allow */
 
 /*
  * 0, -ENOMEM, or -EINVAL (a value out of its range: the caller's error, nothing is made). A name is

@@ -57,3 +57,13 @@ void ph_socket_close(struct ph_socket *s);
 
 /* Whether local could be bound by a flow: 0, or what bind(2) says, negative. */
 int ph_socket_try_bind(enum ph_proto proto, const char *interface, const struct ph_endpoint *local);
+
+/*
+ * Takes a local port, instead of the bind port local->port, that flows can share, and keeps it
+ * until *ret_fd is closed; local->port is set. The first one (nth 0) is the same each time, while
+ * it is free: conntrack has flows on its books for minutes after they have ended, and whoever is
+ * translated to the bind port from another port than they were clashes with them. Further ones are
+ * the kernel's choice. 0 or -errno, with nothing set.
+ */
+int ph_socket_reserve(enum ph_proto proto, const char *interface, unsigned nth,
+		      struct ph_endpoint *local, int *ret_fd);

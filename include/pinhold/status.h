@@ -28,7 +28,10 @@ struct ph_status_mapping {
 	char interface[PH_INTERFACE_MAX + 1]; /* "": none */
 	bool held;                            /* no: disabled, and view is empty */
 	struct ph_mapping_view view;
-	const char *why; /* instead of the view's: what the links lack; NULL: the view's */
+	const char *why;   /* instead of the view's: what the links lack, or what is in the way of
+			    * connections; NULL: the view's */
+	uint16_t own_port; /* of our own sockets, where a service has the bind port; 0: the same */
+	unsigned uplink;   /* by which replies are routed; 0: they leave by the interface anyway */
 	bool counted;
 	uint64_t connections; /* from outside, as the kernel counts */
 	struct ph_status_hook hooks[PH_HOOKS_MAX];

@@ -31,6 +31,7 @@ enum ph_selector {
 	PH_SEL_L4PROTO,
 	PH_SEL_SPORT,
 	PH_SEL_DPORT,
+	PH_SEL_UDP_DPORT, /* and go on only if it is UDP */
 };
 
 #define PH_PARTS_MAX 4  /* of a concatenation */
@@ -46,6 +47,7 @@ struct ph_key {
 
 enum ph_set_kind {
 	PH_SET_PLAIN,   /* set */
+	PH_SET_RANGES,  /* set of addresses, flags interval */
 	PH_SET_VERDICT, /* map to "goto CHAIN" */
 	PH_SET_DATA,    /* map to data */
 };
@@ -67,26 +69,46 @@ struct ph_set_def {
  */
 struct ph_element {
 	uint8_t key[PH_KEY_MAX];
-	uint8_t data[PH_DATA_MAX]; /* of PH_SET_DATA */
-	const char *chain;         /* of PH_SET_VERDICT */
+	bool shared; /* several mappings have this key; no part of what the element is */
+	union {
+		uint8_t data[PH_DATA_MAX]; /* of PH_SET_DATA */
+		const char *chain;         /* of PH_SET_VERDICT */
+		/* Of PH_SET_PLAIN: the comment, "ABOUT: ENDPOINT", "ABOUT" where that has no port,
+		 * none where about is NULL. */
+		struct {
+			const char *about;
+			struct ph_endpoint endpoint;
+		};
+	};
 };
 
 struct ph_set {
 	const struct ph_set_def *def;
-	struct ph_element *elements;
+	struct ph_element *elements; /* but of PH_SET_RANGES */
 	size_t n_elements;
+	const struct ph_prefixes *ranges; /* of PH_SET_RANGES; a reference */
 };
 
 enum ph_statement_kind {
-	PH_STMT_MATCH,    /* KEY @SET: go on only if it is there */
-	PH_STMT_VMAP,     /* KEY vmap @SET */
-	PH_STMT_SNAT_MAP, /* snat to KEY map @SET */
-	PH_STMT_MARK,     /* ct mark set ct mark and not MASK or MARK */
-	PH_STMT_COUNTER,  /* counter name NAME */
-	PH_STMT_L4PROTO,  /* meta l4proto PROTO: go on only if it is that */
-	PH_STMT_DNAT,     /* dnat to ENDPOINT */
-	PH_STMT_REDIRECT, /* redirect to :PORT */
-	PH_STMT_RETURN,   /* return */
+	PH_STMT_MATCH,        /* KEY @SET: go on only if it is there */
+	PH_STMT_VMAP,         /* KEY vmap @SET */
+	PH_STMT_SNAT_MAP,     /* snat to KEY map @SET */
+	PH_STMT_DNAT_MAP,     /* dnat to KEY map @SET */
+	PH_STMT_REDIRECT_MAP, /* redirect to :KEY map @SET */
+	PH_STMT_MARK,         /* ct mark set ct mark and not MASK or MARK */
+	PH_STMT_MARKED,       /* ct mark and MASK == MARK: go on only then */
+	PH_STMT_FWMARK,       /* meta mark set meta mark and not MASK or MARK */
+	PH_STMT_REPLY,        /* ct direction reply: go on only in that direction */
+	PH_STMT_LIMIT,        /* limit rate ...: go on only below it */
+	PH_STMT_COUNTER,      /* counter name NAME */
+	PH_STMT_L4PROTO,      /* meta l4proto PROTO: go on only if it is that */
+	PH_STMT_TO_LOCALNET,  /* ip daddr 127.0.0.0/8: go on only then */
+	PH_STMT_OIF_NOT_LO,   /* oifname != "lo": go on only then */
+	PH_STMT_DNAT,         /* dnat to ENDPOINT */
+	PH_STMT_REDIRECT,     /* redirect to :PORT */
+	PH_STMT_MASQUERADE,   /* masquerade */
+	PH_STMT_RETURN,       /* return */
+	PH_STMT_DROP,         /* drop */
 };
 
 struct ph_statement {
@@ -95,10 +117,11 @@ struct ph_statement {
 		struct {
 			const struct ph_key *key;
 			const struct ph_set_def *set;
-		} lookup; /* MATCH, VMAP, SNAT_MAP */
+		} lookup; /* MATCH, VMAP, SNAT_MAP, DNAT_MAP, REDIRECT_MAP */
 		struct {
 			uint32_t mark, mask;
-		} mark;
+		} mark; /* MARK, MARKED, FWMARK */
+		struct ph_limit limit;
 		const char *counter;
 		enum ph_proto proto;
 		struct ph_endpoint endpoint; /* DNAT */
@@ -106,28 +129,24 @@ struct ph_statement {
 	};
 };
 
-/*
- * A rule's comment is kept in parts and put together where it is needed, because of a thousand
- * rules mostly one has changed: the text, and behind it, where about_endpoint says so, what is
- * known of the endpoint.
- */
 struct ph_rule {
 	const struct ph_statement *statements;
 	size_t n_statements;
 	const char *comment;
-	bool about_endpoint;
-	struct ph_endpoint endpoint; /* port 0: not known */
 };
 
 #define PH_COMMENT_STRLEN 128 /* with NUL; nft: NFTNL_UDATA_COMMENT_MAXLEN */
 
-enum ph_chain_hook { PH_HOOK_NONE, PH_HOOK_PREROUTING, PH_HOOK_POSTROUTING };
+enum ph_chain_hook { PH_HOOK_NONE, PH_HOOK_PREROUTING, PH_HOOK_OUTPUT, PH_HOOK_POSTROUTING };
+
+enum ph_chain_type { PH_CHAIN_NAT, PH_CHAIN_FILTER, PH_CHAIN_ROUTE };
 
 struct ph_chain {
 	const char *name;
 	uint8_t rank;
-	/* NONE: a chain that is only gone to. Otherwise type nat, policy accept. */
+	/* NONE: a chain that is only gone to. Otherwise of the type, with policy accept. */
 	enum ph_chain_hook hook;
+	enum ph_chain_type type;
 	int32_t priority; /* of a hook, as the kernel counts */
 	const struct ph_rule *rules;
 	size_t n_rules;
@@ -143,13 +162,16 @@ struct ph_table {
 	size_t n_chains;
 };
 
+/* As the kernel and nft say it. */
+const char *ph_chain_type_name(enum ph_chain_type type);
+
 /* Octets that a type takes in the registers: a multiple of four. */
 size_t ph_type_octets(enum ph_type type);
 size_t ph_set_key_octets(const struct ph_set_def *def);
 size_t ph_set_data_octets(const struct ph_set_def *def);
 
-/* The whole comment; returns buf. */
-const char *ph_rule_comment(const struct ph_rule *rule, char buf[static PH_COMMENT_STRLEN]);
+/* A plain element's whole comment; returns buf, or NULL: it has none. */
+const char *ph_element_comment(const struct ph_element *e, char buf[static PH_COMMENT_STRLEN]);
 
 bool ph_chain_equal(const struct ph_chain *a, const struct ph_chain *b);
 bool ph_element_equal(const struct ph_set_def *def, const struct ph_element *a,
@@ -184,6 +206,7 @@ struct ph_op {
 	};
 	union {
 		const struct ph_element *element; /* ELEMENT */
+		const struct ph_range *range;     /* ELEMENT of PH_SET_RANGES */
 		const struct ph_rule *rule;       /* RULE */
 	};
 };
@@ -195,3 +218,11 @@ struct ph_op {
  */
 int ph_table_diff(const struct ph_table *from, const struct ph_table *to, struct ph_op **ret_ops,
 		  size_t *ret_n);
+
+/*
+ * Carries the steps out on a table itself, as the kernel has on its own. Only for steps that leave
+ * every set as large as it was and no more than change elements: whether they are, is what
+ * ph_table_can_patch() says. What the elements point to is taken from the table, by name.
+ */
+bool ph_table_can_patch(const struct ph_table *t, const struct ph_op *ops, size_t n);
+void ph_table_patch(struct ph_table *t, const struct ph_op *ops, size_t n);

@@ -12,6 +12,7 @@
 #include <pinhold/nft.h>
 #include <pinhold/pool.h>
 #include <pinhold/sockaddr.h>
+#include <pinhold/uplink.h>
 
 #define PEERS_MAX ((size_t)2 * PH_CANDIDATES_MAX) /* of both kinds, as in a mapping */
 
@@ -109,6 +110,49 @@ static void say_no_address(const struct ph_config_mapping *m, bool file, const c
 	}
 }
 
+/* The kernel chooses it; here it only has to be another one. */
+static uint16_t own_port(const struct ph_plan_mapping *want)
+{
+	uint16_t first, last;
+
+	ph_ephemeral_range(&first, &last);
+	return want->private_endpoint.port == first ? last : first;
+}
+
+/* By which uplinks replies would be routed. 0 or -ENOMEM. */
+static int number_uplinks(const struct ph_config *config, const struct ph_links *view,
+			  struct ph_plan_mapping *wants, size_t n)
+{
+	struct ph_uplink_user *users = calloc(n + 1, sizeof(*users));
+	struct ph_uplink *answers = calloc(n + 1, sizeof(*answers));
+	struct ph_reply_routes routes = { 0 };
+	struct ph_uplinks uplinks = { 0 };
+	size_t *who = calloc(n + 1, sizeof(*who)), n_users = 0, k = 0;
+	int r = users && answers && who ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < config->n_mappings; i++) {
+		const struct ph_config_mapping *m = config->mappings[i];
+
+		if (!m->enabled)
+			continue;
+		if (m->reply_route && wants[k].private_endpoint.port) {
+			who[n_users] = k;
+			users[n_users++] =
+				(struct ph_uplink_user){ wants[k].interface, m->core.family };
+		}
+		k++;
+	}
+	if (r == 0)
+		r = ph_uplinks_decide(&uplinks, view, users, n_users, answers, &routes);
+	for (size_t i = 0; r == 0 && i < n_users; i++)
+		wants[who[i]].uplink = answers[i].number;
+	ph_reply_routes_done(&routes);
+	free(users);
+	free(answers);
+	free(who);
+	return r;
+}
+
 /* What the mapping will want. One of a file without an address wants its counter, as it does of a
  * daemon; without a file there would be nothing to print: 2. */
 static int describe(const struct ph_config_mapping *m, bool file, const struct ph_links *view,
@@ -122,6 +166,10 @@ static int describe(const struct ph_config_mapping *m, bool file, const struct p
 		.proto = m->core.proto,
 		.target = m->core.target,
 		.open = true,
+		.loopback = m->loopback,
+		.snat = m->snat,
+		.allow = m->allowed,
+		.limit = m->limit,
 	};
 	memcpy(ret_want->name, m->core.name, sizeof(ret_want->name));
 	answer = ph_links_find(view, m->interface, m->core.family, ret_want->interface, &index,
@@ -137,6 +185,11 @@ static int describe(const struct ph_config_mapping *m, bool file, const struct p
 		printf("# %s: the target's port follows the public port, which is not known yet: no rule towards it\n",
 		       m->core.name);
 	ret_want->private_endpoint.port = m->core.bind_first;
+	if (ph_plan_shares_port(&m->core.target, m->core.bind_first)) {
+		ret_want->own_port = own_port(ret_want);
+		printf("# %s: the service has the bind port; %u stands for the one that pinhold's own connections take\n",
+		       m->core.name, ret_want->own_port);
+	}
 	add_peers(resolver, m->core.stun, m->core.family, peers, &ret_want->n_peers);
 	if (m->core.proto == PH_TCP)
 		add_peers(resolver, m->core.keepalive, m->core.family, peers, &ret_want->n_peers);
@@ -148,7 +201,7 @@ static int describe(const struct ph_config_mapping *m, bool file, const struct p
 static int plan(const struct ph_config *config, const struct ph_links *view,
 		struct resolver *resolver, struct peers *peers, struct ph_plan_mapping *wants)
 {
-	struct ph_table *table;
+	struct ph_table *table = NULL;
 	size_t n = 0;
 	int r;
 
@@ -165,7 +218,9 @@ static int plan(const struct ph_config *config, const struct ph_links *view,
 		fprintf(stderr,
 			"pinhold: ruleset: %zu servers are left out of the peers: their names cannot be looked up now\n",
 			resolver->left_out);
-	r = ph_table_new(&config->plan, wants, n, &table);
+	r = number_uplinks(config, view, wants, n);
+	if (r == 0)
+		r = ph_table_new(&config->plan, wants, n, &table);
 	if (r < 0)
 		return r;
 	r = ph_nft_print(table, stdout);

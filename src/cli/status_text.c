@@ -335,6 +335,7 @@ static const char *since_text(const struct page *p, const json_t *object, const 
 static void print_endpoints(const struct page *p, const json_t *m)
 {
 	const json_t *public = json_object_get(m, "public");
+	const json_t *own = json_object_get(m, "own_port"), *uplink = json_object_get(m, "uplink");
 	long long changes = json_integer_value(json_object_get(m, "changes"));
 	char buf[CELL_OCTETS], since[96];
 
@@ -345,6 +346,12 @@ static void print_endpoints(const struct page *p, const json_t *m)
 		field(p, "IP4P", "%s", member_text(public, "ip4p"));
 	field(p, "private", "%s%s%s", endpoint_text(m, "private", buf, sizeof(buf)),
 	      *member_text(m, "interface") ? " on " : "", member_text(m, "interface"));
+	if (json_is_integer(own))
+		field(p, "own port", "%d: the bind port is left to the service",
+		      (int)json_integer_value(own));
+	if (json_is_integer(uplink))
+		field(p, "replies", "routed back by %s, as uplink %d", member_text(m, "interface"),
+		      (int)json_integer_value(uplink));
 	field(p, "target", "%s", member_text(m, "target"));
 }
 

@@ -163,14 +163,11 @@ void ph_config_mapping_free(struct ph_config_mapping *m)
 		return;
 	for (size_t i = 0; i < m->n_hooks; i++)
 		free(m->hooks[i].path);
-	for (size_t i = 0; i < m->n_allow_files; i++)
-		free(m->allow_files[i]);
 	free(m->hooks);
-	free(m->allow);
-	free(m->allow_files);
 	free(m->publish);
 	ph_server_list_unref(m->core.stun);
 	ph_server_list_unref(m->core.keepalive);
+	ph_prefixes_unref(m->allowed);
 	free(m);
 }
 
@@ -233,20 +230,6 @@ static bool hooks_equal(const struct ph_config_mapping *a, const struct ph_confi
 	return true;
 }
 
-static bool allow_equal(const struct ph_config_mapping *a, const struct ph_config_mapping *b)
-{
-	if (a->n_allow != b->n_allow || a->n_allow_files != b->n_allow_files)
-		return false;
-	for (size_t i = 0; i < a->n_allow; i++)
-		if (a->allow[i].bits != b->allow[i].bits ||
-		    !ph_address_equal(&a->allow[i].address, &b->allow[i].address))
-			return false;
-	for (size_t i = 0; i < a->n_allow_files; i++)
-		if (strcmp(a->allow_files[i], b->allow_files[i]) != 0)
-			return false;
-	return true;
-}
-
 static bool publish_equal(const struct ph_config_mapping *a, const struct ph_config_mapping *b)
 {
 	if (a->n_publish != b->n_publish)
@@ -274,16 +257,37 @@ static bool options_equal(const struct ph_config_mapping *a, const struct ph_con
 	       a->limit.seconds == b->limit.seconds && a->limit.burst == b->limit.burst;
 }
 
+/* Whether a service of this machine may be at one of the bind ports: our own sockets leave it. */
+static bool shares_port(const struct ph_mapping_config *core)
+{
+	uint16_t port = core->target.port;
+
+	if (port < core->bind_first || port > core->bind_last)
+		port = core->bind_first;
+	return ph_plan_shares_port(&core->target, port);
+}
+
+/* Whether our own sockets may be where the other settings want the service, or the reverse. */
+static bool sockets_move(const struct ph_mapping_config *a, const struct ph_mapping_config *b)
+{
+	if (shares_port(a) != shares_port(b))
+		return true;
+	/* Of several bind ports it may be another one. */
+	return shares_port(a) && a->bind_first != a->bind_last &&
+	       !target_equal(&a->target, &b->target);
+}
+
 enum ph_config_step ph_config_mapping_compare(const struct ph_config_mapping *a,
 					      const struct ph_config_mapping *b)
 {
 	/* bind_start is where a running mapping stands, not a setting. */
 	if (a->core.proto != b->core.proto || a->core.family != b->core.family ||
 	    a->core.bind_first != b->core.bind_first || a->core.bind_last != b->core.bind_last ||
-	    a->core.bind_random != b->core.bind_random || a->enabled != b->enabled)
+	    a->core.bind_random != b->core.bind_random || a->enabled != b->enabled ||
+	    sockets_move(&a->core, &b->core))
 		return PH_CONFIG_RESTART;
 	if (core_equal(&a->core, &b->core) && options_equal(a, b) && hooks_equal(a, b) &&
-	    allow_equal(a, b) && publish_equal(a, b))
+	    ph_prefixes_equal(a->allowed, b->allowed) && publish_equal(a, b))
 		return PH_CONFIG_SAME;
 	return PH_CONFIG_ADAPT;
 }

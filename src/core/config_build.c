@@ -60,6 +60,7 @@ void ph_config_builder_free(struct ph_config_builder *b)
 		ph_config_mapping_free(b->drafts[i].m);
 	free(b->drafts);
 	ph_config_mapping_free(b->global.m);
+	ph_allow_done(b);
 	for (size_t i = 0; i < b->n_interned; i++)
 		ph_server_list_unref(b->interned[i].list);
 	free(b->interned);
@@ -85,6 +86,7 @@ static void end_section(struct ph_config_builder *b)
 	switch (b->section) {
 	case PH_SECTION_MAPPING:
 		ph_check_mapping(b, b->draft);
+		ph_allow_finish(b, b->draft);
 		take_servers(b, PH_SERVER_STUN, &b->draft->m->core.stun);
 		take_servers(b, PH_SERVER_KEEPALIVE, &b->draft->m->core.keepalive);
 		break;
@@ -105,6 +107,8 @@ static void end_section(struct ph_config_builder *b)
 	b->publish_key[0] = '\0';
 	b->servers[PH_SERVER_STUN].n = 0;
 	b->servers[PH_SERVER_KEEPALIVE].n = 0;
+	b->allow.n = 0;
+	b->allow.n_files = 0;
 	b->hook_events = 0;
 }
 

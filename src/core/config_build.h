@@ -37,7 +37,9 @@ enum {
 	PH_NOTICE_PUBLISHER = PH_KEYS,
 	PH_NOTICE_UDP_DETECT,
 	PH_NOTICE_UDP_KEEPALIVE,
+	PH_NOTICES,
 };
+_Static_assert(PH_NOTICES <= PH_NOTICE_EACH, "a bit for each");
 
 /* [global], or a mapping, while not everything is known. */
 struct ph_draft {
@@ -52,6 +54,24 @@ struct ph_draft_servers {
 	size_t n;
 	struct ph_server items[PH_SERVERS_MAX];
 	unsigned lines[PH_SERVERS_MAX];
+};
+
+/* A file with prefixes, read once, whoever names it; its prefixes by family. */
+struct ph_allow_file {
+	char *path;                        /* owned */
+	bool wrong;                        /* it cannot be used, which was said */
+	bool empty_said[2];                /* that it has none */
+	size_t n[2];                       /* as they are listed */
+	const struct ph_prefixes *sets[2]; /* references; NULL: wrong */
+};
+
+/* `allow` of the section that is being read. */
+struct ph_draft_allow {
+	size_t n, n_files;
+	struct ph_prefix items[PH_ALLOW_MAX];
+	unsigned lines[PH_ALLOW_MAX];
+	size_t files[PH_ALLOW_MAX]; /* indices of the builder's */
+	unsigned file_lines[PH_ALLOW_MAX];
 };
 
 enum ph_section {
@@ -82,7 +102,7 @@ struct ph_config_builder {
 	enum ph_section section;
 	struct ph_draft *draft;             /* of GLOBAL and MAPPING; otherwise NULL */
 	struct ph_draft_servers servers[2]; /* by enum ph_server_kind */
-	unsigned allow_lines[PH_ALLOW_MAX];
+	struct ph_draft_allow allow;
 	unsigned hook_events; /* 0: not given */
 
 	/* The entry. */
@@ -91,7 +111,12 @@ struct ph_config_builder {
 	bool publish_repeats;          /* the same of a publisher's entry */
 	char publish_key[64];
 
-	/* What mappings share: equal lists, those that [global] gives to a family, the built-in. */
+	/* What mappings share: files and equal sets of prefixes, */
+	struct ph_allow_file *allow_files; /* owned */
+	size_t n_allow_files;
+	const struct ph_prefixes **allowed; /* owned; references */
+	size_t n_allowed;
+	/* equal lists, those that [global] gives to a family, the built-in. */
 	struct ph_interned *interned; /* owned */
 	size_t n_interned;
 	const struct ph_server_list *inherited[2][2]; /* by kind and family; borrowed */
@@ -108,10 +133,15 @@ struct ph_key_info {
 	const char *name;
 	enum ph_key_count count;
 	bool global, mapping; /* sections that have it */
+	bool unbuilt;         /* it has no effect in this version */
 	void (*take)(struct ph_config_builder *b, const char *value);
-	const char *notice; /* what it has no effect on in this version, or NULL */
 	uint32_t min_ms, max_ms;
 };
+
+static inline unsigned ph_family_index(enum ph_family family)
+{
+	return family == PH_IPV6;
+}
 
 /* config_build.c. NULL: out of memory, which is noted. */
 
@@ -130,6 +160,17 @@ const char *ph_key_nearest(const char *name, bool global);
 void ph_key_take(struct ph_config_builder *b, const struct ph_key_info *key, const char *value);
 /* The key is there, but nothing can be made of its value. */
 void ph_key_spoil(struct ph_config_builder *b, const struct ph_key_info *key);
+
+/* The entry's value is no good. KEY: "VALUE" WHY */
+void ph_key_wrong(struct ph_config_builder *b, const char *value, const char *why);
+
+/* config_allow.c */
+
+/* One value of `allow`: a prefix, or @ and a file's path. */
+void ph_allow_take(struct ph_config_builder *b, const char *value);
+/* The section is complete and its prefixes are of the right family: what all of it allows. */
+void ph_allow_finish(struct ph_config_builder *b, struct ph_draft *d);
+void ph_allow_done(struct ph_config_builder *b);
 
 /* config_check.c */
 

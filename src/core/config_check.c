@@ -7,10 +7,7 @@
 
 #include "config_build.h"
 
-static unsigned family_index(enum ph_family family)
-{
-	return family == PH_IPV6;
-}
+#define N(array) (sizeof(array) / sizeof(*(array)))
 
 static unsigned proto_index(enum ph_proto proto)
 {
@@ -120,10 +117,13 @@ static void check_families(struct ph_config_builder *b, struct ph_draft *d)
 	if (target->kind == PH_TARGET_ADDRESS && target->address.family != family)
 		other_family(b, d->lines[PH_KEY_TARGET], PH_KEY_TARGET,
 			     ph_address_format(&target->address, text), family);
-	for (size_t i = 0; i < d->m->n_allow; i++)
-		if (d->m->allow[i].address.family != family)
-			other_family(b, b->allow_lines[i], PH_KEY_ALLOW,
-				     ph_address_format(&d->m->allow[i].address, text), family);
+	for (size_t i = 0; i < b->allow.n; i++) {
+		if (b->allow.items[i].address.family == family)
+			continue;
+		d->wrong |= 1u << PH_KEY_ALLOW;
+		other_family(b, b->allow.lines[i], PH_KEY_ALLOW,
+			     ph_address_format(&b->allow.items[i].address, text), family);
+	}
 }
 
 static void check_udp(struct ph_config_builder *b, const struct ph_draft *d)
@@ -171,7 +171,7 @@ void ph_check_mapping(struct ph_config_builder *b, struct ph_draft *d)
 static const struct ph_server_list *inherit_servers(struct ph_config_builder *b,
 						    enum ph_server_kind kind, enum ph_family family)
 {
-	const struct ph_server_list **cached = &b->inherited[kind][family_index(family)];
+	const struct ph_server_list **cached = &b->inherited[kind][ph_family_index(family)];
 	const struct ph_server_list *all = *list_of(b->global.m, kind);
 	struct ph_draft_servers *fit = &b->servers[kind];
 	struct ph_address address;
@@ -228,11 +228,40 @@ static void complete_servers(struct ph_config_builder *b, struct ph_draft *d,
 			d->m->core.family == PH_IPV4 ? 6 : 4);
 }
 
+static void complete_interface(struct ph_config_builder *b, struct ph_draft *d)
+{
+	struct ph_config_mapping *m = d->m;
+	struct ph_address address;
+
+	if (d->lines[PH_KEY_INTERFACE])
+		return;
+	memcpy(m->interface, b->global.m->interface, sizeof(m->interface));
+	if (ph_address_parse(m->interface, &address) == 0 && address.family != m->core.family &&
+	    !is_wrong(d, PH_KEY_FAMILY))
+		ph_reports_mistake(
+			&b->reports, m->line,
+			"this mapping is IPv%d, and interface in [global] is an IPv%d address: give it its own",
+			(int)m->core.family, (int)address.family);
+}
+
+/* Connections that are sent to where they arrive would come back for ever. */
+static void check_loop(struct ph_config_builder *b, const struct ph_draft *d)
+{
+	const struct ph_target *target = &d->m->core.target;
+	struct ph_endpoint own = { target->address, target->port };
+	char text[PH_ENDPOINT_STRLEN];
+
+	if (!is_wrong(d, PH_KEY_BIND) && ph_target_loops(&d->m->core, d->m->interface))
+		ph_reports_mistake(
+			&b->reports, d->lines[PH_KEY_TARGET],
+			"target: %s is where this mapping's connections arrive, a loop: for a service on this machine write target = :%u",
+			ph_endpoint_format(&own, text), target->port);
+}
+
 static void complete(struct ph_config_builder *b, struct ph_draft *d)
 {
 	const struct ph_draft *g = &b->global;
 	struct ph_config_mapping *m = d->m;
-	struct ph_address address;
 
 	complete_servers(b, d, PH_SERVER_STUN);
 	complete_servers(b, d, PH_SERVER_KEEPALIVE);
@@ -246,15 +275,8 @@ static void complete(struct ph_config_builder *b, struct ph_draft *d)
 		m->detect_ms = g->m->detect_ms;
 	if (!d->lines[PH_KEY_FWMARK])
 		m->fwmark = g->m->fwmark;
-	if (d->lines[PH_KEY_INTERFACE])
-		return;
-	memcpy(m->interface, g->m->interface, sizeof(m->interface));
-	if (ph_address_parse(m->interface, &address) == 0 && address.family != m->core.family &&
-	    !is_wrong(d, PH_KEY_FAMILY))
-		ph_reports_mistake(
-			&b->reports, m->line,
-			"this mapping is IPv%d, and interface in [global] is an IPv%d address: give it its own",
-			(int)m->core.family, (int)address.family);
+	complete_interface(b, d);
+	check_loop(b, d);
 }
 
 static int by_name(const void *a, const void *b)
@@ -328,6 +350,44 @@ static void check_binds(struct ph_config_builder *b, const struct ph_draft **sor
 	}
 }
 
+/* Whether replies of it may need a route of their own, by an interface that the file names. */
+static bool names_uplink(const struct ph_draft *d)
+{
+	struct ph_address address;
+
+	return d->m->enabled && d->m->reply_route && !is_wrong(d, PH_KEY_INTERFACE) &&
+	       strcmp(d->m->interface, "auto") != 0 &&
+	       ph_address_parse(d->m->interface, &address) < 0;
+}
+
+/* Two bits of the mark number the uplinks beside the default one. */
+static void check_uplinks(struct ph_config_builder *b)
+{
+	const char *names[1 + PH_UPLINKS_MAX]; /* the default one, and what is numbered */
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n_drafts; i++) {
+		const struct ph_draft *d = &b->drafts[i];
+		size_t k = 0;
+
+		if (!names_uplink(d))
+			continue;
+		while (k < n && strcmp(names[k], d->m->interface) != 0)
+			k++;
+		if (k == N(names)) {
+			unsigned line = d->lines[PH_KEY_INTERFACE];
+
+			ph_reports_mistake(
+				&b->reports, line ? line : d->m->line,
+				"interface: %s is one uplink too many: replies can be routed by at most three uplinks beside the default one; write reply-route = no here, or use a second gateway",
+				d->m->interface);
+			return;
+		}
+		if (k == n)
+			names[n++] = d->m->interface;
+	}
+}
+
 static const struct ph_publish *publisher(const struct ph_config *config, const char *name)
 {
 	for (size_t i = 0; i < config->n_publishers; i++)
@@ -370,6 +430,7 @@ void ph_check_file(struct ph_config_builder *b)
 	}
 	for (size_t i = 0; i < b->n_drafts; i++)
 		complete(b, &b->drafts[i]);
+	check_uplinks(b);
 	check_publishers(b);
 	sorted = reallocarray(NULL, b->n_drafts, sizeof(*sorted));
 	if (!sorted) {

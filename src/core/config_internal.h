@@ -40,6 +40,8 @@ const char *ph_text_show(const char *text, char buf[static PH_SHOWN_STRLEN]);
 /* core/config_report.c: mistakes and notices, kept until the end and told in the file's order. */
 
 #define PH_MISTAKES_MAX 50 /* told one by one; the others are only counted */
+#define PH_NOTICES_MAX  50 /* the same of those that are PH_NOTICE_EACH */
+#define PH_NOTICE_EACH  32 /* not only the first of its kind is kept */
 
 struct ph_report_line {
 	bool mistake;
@@ -48,16 +50,17 @@ struct ph_report_line {
 };
 
 struct ph_reports {
-	struct ph_report_line *lines; /* owned */
-	size_t n, n_mistakes;
-	unsigned noticed; /* 1u << whatever the caller counts: told already */
+	struct ph_report_line *lines;    /* owned */
+	size_t n, n_mistakes, n_notices; /* n_notices: those that are PH_NOTICE_EACH */
+	unsigned noticed;                /* 1u << whatever the caller counts: told already */
 	bool no_memory;
 };
 
 void ph_reports_done(struct ph_reports *r);
 __attribute__((format(printf, 3, 4))) void ph_reports_mistake(struct ph_reports *r, unsigned line,
 							      const char *format, ...);
-/* once: a number below 32; of the notices with the same one only the first is kept. */
+/* once: a number below 32, and of the notices with the same one only the first is kept, or
+ * PH_NOTICE_EACH. */
 __attribute__((format(printf, 4, 5))) void
 ph_reports_notice(struct ph_reports *r, unsigned once, unsigned line, const char *format, ...);
 void ph_reports_tell(struct ph_reports *r, ph_config_report_fn report, void *data);

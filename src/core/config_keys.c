@@ -17,8 +17,7 @@
 
 static enum ph_key index_of(const struct ph_key_info *key);
 
-/* KEY: "VALUE" WHY */
-static void wrong(struct ph_config_builder *b, const char *value, const char *why)
+void ph_key_wrong(struct ph_config_builder *b, const char *value, const char *why)
 {
 	char shown[PH_SHOWN_STRLEN];
 
@@ -37,7 +36,8 @@ static void take_interface(struct ph_config_builder *b, const char *value)
 	else if (ph_interface_name_valid(value))
 		memcpy(m->interface, value, strlen(value) + 1);
 	else
-		wrong(b, value, "is neither auto, an interface's name nor a numeric address");
+		ph_key_wrong(b, value,
+			     "is neither auto, an interface's name nor a numeric address");
 }
 
 static void take_server(struct ph_config_builder *b, const char *value)
@@ -47,19 +47,19 @@ static void take_server(struct ph_config_builder *b, const char *value)
 	struct ph_server server;
 
 	if (ph_server_parse(value, stun ? PH_STUN_PORT : PH_HTTP_PORT, &server) < 0) {
-		wrong(b, value,
-		      "is not HOST or HOST:PORT (an IPv6 address with a port: [ADDR]:PORT)");
+		ph_key_wrong(b, value,
+			     "is not HOST or HOST:PORT (an IPv6 address with a port: [ADDR]:PORT)");
 		return;
 	}
 	for (size_t i = 0; i < list->n; i++) {
 		if (!strcasecmp(list->items[i].host, server.host) &&
 		    list->items[i].port == server.port) {
-			wrong(b, value, "is listed twice");
+			ph_key_wrong(b, value, "is listed twice");
 			return;
 		}
 	}
 	if (list->n == PH_SERVERS_MAX) {
-		wrong(b, value, "is one too many: 16 servers are the most");
+		ph_key_wrong(b, value, "is one too many: 16 servers are the most");
 		return;
 	}
 	list->lines[list->n] = b->line;
@@ -96,7 +96,8 @@ static void take_duration(struct ph_config_builder *b, const char *value)
 static void take_fwmark(struct ph_config_builder *b, const char *value)
 {
 	if (ph_number_parse(value, &b->draft->m->fwmark) < 0)
-		wrong(b, value, "is not a number from 0 to 4294967295, or from 0x0 to 0xffffffff");
+		ph_key_wrong(b, value,
+			     "is not a number from 0 to 4294967295, or from 0x0 to 0xffffffff");
 }
 
 static void take_mark(struct ph_config_builder *b, const char *value)
@@ -104,7 +105,7 @@ static void take_mark(struct ph_config_builder *b, const char *value)
 	const char *why = ph_mark_parse(value, &b->config.plan);
 
 	if (why)
-		wrong(b, value, why);
+		ph_key_wrong(b, value, why);
 }
 
 static void take_protocol(struct ph_config_builder *b, const char *value)
@@ -114,7 +115,7 @@ static void take_protocol(struct ph_config_builder *b, const char *value)
 	else if (!strcmp(value, "udp"))
 		b->draft->m->core.proto = PH_UDP;
 	else
-		wrong(b, value, "is neither tcp nor udp");
+		ph_key_wrong(b, value, "is neither tcp nor udp");
 }
 
 static void take_family(struct ph_config_builder *b, const char *value)
@@ -124,7 +125,7 @@ static void take_family(struct ph_config_builder *b, const char *value)
 	else if (!strcmp(value, "ipv6"))
 		b->draft->m->core.family = PH_IPV6;
 	else
-		wrong(b, value, "is neither ipv4 nor ipv6");
+		ph_key_wrong(b, value, "is neither ipv4 nor ipv6");
 }
 
 static void take_bind(struct ph_config_builder *b, const char *value)
@@ -140,9 +141,9 @@ static void take_bind(struct ph_config_builder *b, const char *value)
 	}
 	r = ph_bind_parse(value, core);
 	if (r == -ERANGE)
-		wrong(b, value, "has its first port above its last");
+		ph_key_wrong(b, value, "has its first port above its last");
 	else if (r < 0)
-		wrong(b, value, "is no port: give 1 to 65535, LO-HI, LO~HI, or 0 for any");
+		ph_key_wrong(b, value, "is no port: give 1 to 65535, LO-HI, LO~HI, or 0 for any");
 }
 
 static void take_target(struct ph_config_builder *b, const char *value)
@@ -150,7 +151,7 @@ static void take_target(struct ph_config_builder *b, const char *value)
 	const char *why = ph_target_parse(value, &b->draft->m->core.target);
 
 	if (why)
-		wrong(b, value, why);
+		ph_key_wrong(b, value, why);
 }
 
 static bool *flag(struct ph_config_mapping *m, enum ph_key key)
@@ -165,7 +166,7 @@ static void take_flag(struct ph_config_builder *b, const char *value)
 	bool yes = !strcmp(value, "yes");
 
 	if (!yes && strcmp(value, "no") != 0)
-		wrong(b, value, "is neither yes nor no");
+		ph_key_wrong(b, value, "is neither yes nor no");
 	else
 		*flag(b->draft->m, index_of(b->key)) = yes;
 }
@@ -175,7 +176,7 @@ static void take_reply_route(struct ph_config_builder *b, const char *value)
 	bool automatic = !strcmp(value, "auto");
 
 	if (!automatic && strcmp(value, "no") != 0)
-		wrong(b, value, "is neither auto nor no");
+		ph_key_wrong(b, value, "is neither auto nor no");
 	else
 		b->draft->m->reply_route = automatic;
 }
@@ -197,7 +198,7 @@ static void take_hook(struct ph_config_builder *b, const char *value)
 	if (!why && b->source.program_refusal && (!b->program || strcmp(b->program, value) != 0))
 		why = b->source.program_refusal(value);
 	if (why) {
-		wrong(b, value, why);
+		ph_key_wrong(b, value, why);
 		return;
 	}
 	hooks = ph_builder_grow(b, m->hooks, m->n_hooks, sizeof(*hooks));
@@ -240,72 +241,7 @@ static void take_hook_events(struct ph_config_builder *b, const char *value)
 		if (*at != ',')
 			break;
 	}
-	wrong(b, value, "is not a list of up, change and down, each at most once");
-}
-
-static void take_allow_file(struct ph_config_builder *b, const char *path)
-{
-	struct ph_config_mapping *m = b->draft->m;
-	char **files;
-
-	if (*path != '/') {
-		wrong(b, path, "is not an absolute path (it stands behind an @)");
-		return;
-	}
-	if (m->n_allow_files == PH_ALLOW_MAX) {
-		wrong(b, path, "is one too many: 256 files are the most");
-		return;
-	}
-	files = ph_builder_grow(b, m->allow_files, m->n_allow_files, sizeof(*files));
-	if (!files)
-		return;
-	m->allow_files = files;
-	files[m->n_allow_files] = ph_builder_copy(b, path);
-	if (files[m->n_allow_files])
-		m->n_allow_files++;
-}
-
-static void host_bits(struct ph_config_builder *b, const char *value,
-		      const struct ph_prefix *prefix)
-{
-	char shown[PH_SHOWN_STRLEN], right[PH_ADDRESS_STRLEN];
-
-	b->draft->wrong |= 1u << PH_KEY_ALLOW;
-	ph_reports_mistake(&b->reports, b->line,
-			   "allow: \"%s\" has bits set behind its prefix: write %s/%u",
-			   ph_text_show(value, shown), ph_address_format(&prefix->address, right),
-			   prefix->bits);
-}
-
-static void take_allow(struct ph_config_builder *b, const char *value)
-{
-	struct ph_config_mapping *m = b->draft->m;
-	struct ph_prefix prefix, *allow;
-	int r;
-
-	if (*value == '@') {
-		take_allow_file(b, value + 1);
-		return;
-	}
-	r = ph_prefix_parse(value, &prefix);
-	if (r == -ERANGE) {
-		host_bits(b, value, &prefix);
-		return;
-	}
-	if (r < 0) {
-		wrong(b, value, "is not ADDR/BITS, ADDR or @/PATH");
-		return;
-	}
-	if (m->n_allow == PH_ALLOW_MAX) {
-		wrong(b, value, "is one too many: 256 are the most; put them into a file (@/PATH)");
-		return;
-	}
-	allow = ph_builder_grow(b, m->allow, m->n_allow, sizeof(*allow));
-	if (!allow)
-		return;
-	m->allow = allow;
-	b->allow_lines[m->n_allow] = b->line;
-	allow[m->n_allow++] = prefix;
+	ph_key_wrong(b, value, "is not a list of up, change and down, each at most once");
 }
 
 static void take_limit(struct ph_config_builder *b, const char *value)
@@ -313,7 +249,7 @@ static void take_limit(struct ph_config_builder *b, const char *value)
 	const char *why = ph_limit_parse(value, &b->draft->m->limit);
 
 	if (why)
-		wrong(b, value, why);
+		ph_key_wrong(b, value, why);
 }
 
 static void take_publish(struct ph_config_builder *b, const char *value)
@@ -328,7 +264,7 @@ static void take_publish(struct ph_config_builder *b, const char *value)
 	if (!why && m->n_publish == PH_PUBLISH_MAX)
 		why = "is one too many: 8 publishers are the most";
 	if (why) {
-		wrong(b, value, why);
+		ph_key_wrong(b, value, why);
 		return;
 	}
 	names = ph_builder_grow(b, m->publish, m->n_publish, sizeof(*names));
@@ -341,7 +277,6 @@ static void take_publish(struct ph_config_builder *b, const char *value)
 
 #define BOTH    .global = true, .mapping = true
 #define MAPPING .mapping = true
-#define NOTHING ""
 
 /* clang-format off */
 static const struct ph_key_info keys[PH_KEYS] = {
@@ -365,18 +300,13 @@ static const struct ph_key_info keys[PH_KEYS] = {
 				 .min_ms = MINUTE, .max_ms = 30 * DAY },
 	[PH_KEY_HOOK]        = { "hook",        PH_KEY_LINES, MAPPING, .take = take_hook },
 	[PH_KEY_HOOK_EVENTS] = { "hook-events", PH_KEY_ONCE,  MAPPING, .take = take_hook_events },
-	[PH_KEY_LOOPBACK]    = { "loopback",    PH_KEY_ONCE,  MAPPING, .take = take_flag,
-				 .notice = NOTHING },
-	[PH_KEY_SNAT]        = { "snat",        PH_KEY_ONCE,  MAPPING, .take = take_flag,
-				 .notice = NOTHING },
-	[PH_KEY_ALLOW]       = { "allow",       PH_KEY_LIST,  MAPPING, .take = take_allow,
-				 .notice = ": everybody is let in" },
-	[PH_KEY_LIMIT]       = { "limit",       PH_KEY_ONCE,  MAPPING, .take = take_limit,
-				 .notice = ": connections are not limited" },
-	[PH_KEY_REPLY_ROUTE] = { "reply-route", PH_KEY_ONCE,  MAPPING, .take = take_reply_route,
-				 .notice = NOTHING },
+	[PH_KEY_LOOPBACK]    = { "loopback",    PH_KEY_ONCE,  MAPPING, .take = take_flag },
+	[PH_KEY_SNAT]        = { "snat",        PH_KEY_ONCE,  MAPPING, .take = take_flag },
+	[PH_KEY_ALLOW]       = { "allow",       PH_KEY_LIST,  MAPPING, .take = ph_allow_take },
+	[PH_KEY_LIMIT]       = { "limit",       PH_KEY_ONCE,  MAPPING, .take = take_limit },
+	[PH_KEY_REPLY_ROUTE] = { "reply-route", PH_KEY_ONCE,  MAPPING, .take = take_reply_route },
 	[PH_KEY_PUBLISH]     = { "publish",     PH_KEY_LIST,  MAPPING, .take = take_publish,
-				 .notice = NOTHING },
+				 .unbuilt = true },
 };
 /* clang-format on */
 
@@ -434,7 +364,7 @@ static void take_list(struct ph_config_builder *b, const struct ph_key_info *key
 		if (len)
 			key->take(b, piece);
 		else
-			wrong(b, piece, "stands for a value that is missing beside a comma");
+			ph_key_wrong(b, piece, "stands for a value that is missing beside a comma");
 	}
 }
 
@@ -450,9 +380,9 @@ void ph_key_take(struct ph_config_builder *b, const struct ph_key_info *key, con
 	}
 	if (!*first)
 		*first = b->line;
-	if (key->notice)
+	if (key->unbuilt)
 		ph_reports_notice(&b->reports, index_of(key), b->line,
-				  "%s has no effect in this version%s", key->name, key->notice);
+				  "%s has no effect in this version", key->name);
 	if (key->count != PH_KEY_LIST) {
 		key->take(b, value);
 		return;

@@ -50,9 +50,14 @@ void ph_reports_notice(struct ph_reports *r, unsigned once, unsigned line, const
 {
 	va_list args;
 
-	if (r->noticed & 1u << once)
-		return;
-	r->noticed |= 1u << once;
+	if (once == PH_NOTICE_EACH) {
+		if (r->n_notices++ >= PH_NOTICES_MAX)
+			return;
+	} else {
+		if (r->noticed & 1u << once)
+			return;
+		r->noticed |= 1u << once;
+	}
 	va_start(args, format);
 	keep(r, false, line, format, args);
 	va_end(args);
@@ -71,18 +76,23 @@ static void sort(struct ph_report_line *lines, size_t n)
 		}
 }
 
-void ph_reports_tell(struct ph_reports *r, ph_config_report_fn report, void *data)
+/* How many of n there are beyond those that were told. */
+static void tell_more(bool mistake, size_t n, size_t told, ph_config_report_fn report, void *data)
 {
 	char text[64];
 
+	if (n <= told)
+		return;
+	snprintf(text, sizeof(text), "... and %zu more %s%s", n - told,
+		 mistake ? "mistake" : "notice", n - told == 1 ? "" : "s");
+	report(data, mistake, 0, text);
+}
+
+void ph_reports_tell(struct ph_reports *r, ph_config_report_fn report, void *data)
+{
 	sort(r->lines, r->n);
 	for (size_t i = 0; i < r->n; i++)
 		report(data, r->lines[i].mistake, r->lines[i].line, r->lines[i].text);
-	if (r->n_mistakes > PH_MISTAKES_MAX) {
-		size_t more = r->n_mistakes - PH_MISTAKES_MAX;
-
-		snprintf(text, sizeof(text), "... and %zu more mistake%s", more,
-			 more == 1 ? "" : "s");
-		report(data, true, 0, text);
-	}
+	tell_more(false, r->n_notices, PH_NOTICES_MAX, report, data);
+	tell_more(true, r->n_mistakes, PH_MISTAKES_MAX, report, data);
 }

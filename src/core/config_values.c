@@ -164,9 +164,20 @@ const char *ph_target_refusal(const struct ph_address *address)
 		return "is no single host's address";
 	if (!ipv4 && o[0] == 0xfe && (o[1] & 0xc0) == 0x80)
 		return "is a link-local address, which cannot be forwarded to";
-	if (ipv4 ? o[0] == 127 : zero && o[15] == 1)
-		return "is this machine: leave the address out and give the port alone (the service must listen on all addresses)";
+	/* 127.0.0.0/8 is reached with route_localnet, which IPv6 does not have. */
+	if (!ipv4 && zero && o[15] == 1)
+		return "is the loopback address, to which the kernel forwards nothing (in IPv6 there is no route_localnet): leave it out and give the port alone, :PORT (the service must listen on all addresses)";
 	return NULL;
+}
+
+bool ph_target_loops(const struct ph_mapping_config *core, const char *interface)
+{
+	const struct ph_target *target = &core->target;
+	struct ph_address own;
+
+	return target->kind == PH_TARGET_ADDRESS && ph_address_parse(interface, &own) == 0 &&
+	       ph_address_equal(&own, &target->address) && target->port >= core->bind_first &&
+	       target->port <= core->bind_last;
 }
 
 bool ph_interface_name_valid(const char *text)

@@ -68,9 +68,44 @@ static void diff_elements(struct steps *s, const struct ph_set *from, const stru
 	}
 }
 
+static void step_range(struct steps *s, enum ph_op_kind kind, const struct ph_set *set,
+		       const struct ph_range *range)
+{
+	step(s, (struct ph_op){ .kind = kind, .set = set->def, .range = range });
+}
+
+static void diff_ranges(struct steps *s, const struct ph_set *from, const struct ph_set *to)
+{
+	size_t n_from = from ? from->ranges->n : 0, n_to = to ? to->ranges->n : 0;
+	int order;
+
+	/* Mostly it is the same object. */
+	if (from && to && from->ranges == to->ranges)
+		return;
+	WALK(i, n_from, j, n_to, order,
+	     memcmp(&from->ranges->ranges[i], &to->ranges->ranges[j], sizeof(struct ph_range)))
+	{
+		if (order < 0)
+			step_range(s, PH_OP_DEL_ELEMENT, from, &from->ranges->ranges[i]);
+		if (order > 0)
+			step_range(s, PH_OP_ADD_ELEMENT, to, &to->ranges->ranges[j]);
+	}
+}
+
 static int compare_ranked(uint8_t rank_a, const char *name_a, uint8_t rank_b, const char *name_b)
 {
 	return rank_a != rank_b ? (rank_a < rank_b ? -1 : 1) : strcmp(name_a, name_b);
+}
+
+static void diff_set(struct steps *s, const struct ph_set *from, const struct ph_set *to)
+{
+	const struct ph_set *any = from ? from : to;
+
+	assert(any); /* there is one of them at least */
+	if (any->def->kind == PH_SET_RANGES)
+		diff_ranges(s, from, to);
+	else
+		diff_elements(s, from, to);
 }
 
 static void diff_sets(struct steps *s, const struct ph_table *from, const struct ph_table *to)
@@ -82,13 +117,12 @@ static void diff_sets(struct steps *s, const struct ph_table *from, const struct
 			    to->sets[j].def->name))
 	{
 		/* One name, one definition: otherwise rules and elements would have to go first. */
-		assert(order != 0 || from->sets[i].def == to->sets[j].def);
+		assert(order != 0 || from->sets[i].def->kind == to->sets[j].def->kind);
 		if (order < 0)
 			step(s, (struct ph_op){ .kind = PH_OP_DEL_SET, .set = from->sets[i].def });
 		if (order > 0)
 			step(s, (struct ph_op){ .kind = PH_OP_ADD_SET, .set = to->sets[j].def });
-		diff_elements(s, order <= 0 ? &from->sets[i] : NULL,
-			      order >= 0 ? &to->sets[j] : NULL);
+		diff_set(s, order <= 0 ? &from->sets[i] : NULL, order >= 0 ? &to->sets[j] : NULL);
 	}
 }
 

@@ -103,6 +103,7 @@ struct ph_mapping {
 	uint64_t endpoint_since_ms;
 	unsigned changes;
 	size_t n_peers, room_peers;
+	uint64_t peers_generation; /* the first want with these */
 	struct ph_endpoint *peers; /* owned */
 
 	bool said_one_holder;
@@ -152,6 +153,8 @@ void want_peers_changed(struct ph_mapping *m);
 void want_no_public(struct ph_mapping *m);
 void want_announce(struct ph_mapping *m, enum ph_announce what, uint64_t now_ms,
 		   struct ph_actions *actions);
+/* The target is the mapping's own endpoint: nobody is let in. */
+bool want_is_loop(const struct ph_mapping *m);
 /* The want's public endpoint follows what was learned; who is to hear of it is told. */
 void want_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions);
 

@@ -50,6 +50,11 @@ static bool target_is_valid(const struct ph_target *t, enum ph_family family)
 	return false;
 }
 
+static bool unit_is_valid(uint32_t seconds)
+{
+	return seconds == 1 || seconds == 60 || seconds == 3600 || seconds == 86400;
+}
+
 /* All but interface and peers, which are looked at where they are collected. */
 static bool mapping_is_valid(const struct ph_plan_mapping *p)
 {
@@ -61,8 +66,41 @@ static bool mapping_is_valid(const struct ph_plan_mapping *p)
 		return true;
 	if (p->public_endpoint.port && p->public_endpoint.address.family != family)
 		return false;
+	if (p->allow && p->allow->family != family)
+		return false;
+	if (p->limit.rate && !unit_is_valid(p->limit.seconds))
+		return false;
+	if (*p->turned_from && !interface_is_valid(p->turned_from))
+		return false;
 	return family_is_valid(family) && target_is_valid(&p->target, family) &&
-	       (!p->n_peers || p->peers);
+	       (!p->n_peers || p->peers) && p->uplink <= PH_UPLINKS_MAX;
+}
+
+uint16_t ph_plan_target_port(const struct ph_plan_mapping *p)
+{
+	return p->target.port ? p->target.port : p->public_endpoint.port;
+}
+
+bool ph_plan_is_identity(const struct ph_plan_mapping *p)
+{
+	return p->target.kind == PH_TARGET_NONE ||
+	       (p->target.kind == PH_TARGET_LOCAL &&
+		ph_plan_target_port(p) == p->private_endpoint.port);
+}
+
+bool ph_plan_shares_port(const struct ph_target *target, uint16_t bind_port)
+{
+	return target->kind == PH_TARGET_NONE || (target->kind == PH_TARGET_LOCAL &&
+						  (target->port == bind_port || target->port == 0));
+}
+
+bool ph_plan_is_loop(const struct ph_plan_mapping *p)
+{
+	struct ph_endpoint target = { p->target.address, ph_plan_target_port(p) };
+
+	return p->target.kind == PH_TARGET_ADDRESS &&
+	       (ph_endpoint_equal(&target, &p->private_endpoint) ||
+		ph_endpoint_equal(&target, &p->public_endpoint));
 }
 
 bool ph_plan_is_open(const struct ph_plan_mapping *p)
@@ -70,7 +108,24 @@ bool ph_plan_is_open(const struct ph_plan_mapping *p)
 	/* Where the target follows a public port that is not known, there is nothing to translate
 	 * to. */
 	return p->open && p->private_endpoint.port &&
-	       (p->target.kind == PH_TARGET_NONE || p->target.port || p->public_endpoint.port);
+	       (p->target.kind == PH_TARGET_NONE || ph_plan_target_port(p)) && !ph_plan_is_loop(p);
+}
+
+bool ph_plan_is_localnet(const struct ph_plan_mapping *p)
+{
+	return p->target.kind == PH_TARGET_ADDRESS && p->target.address.family == PH_IPV4 &&
+	       p->target.address.octets[0] == 127 && ph_plan_is_open(p);
+}
+
+bool ph_plan_is_here(const struct ph_plan_mapping *p)
+{
+	return p->proto == PH_UDP && p->target.kind != PH_TARGET_ADDRESS && p->loopback &&
+	       ph_plan_is_open(p);
+}
+
+bool ph_plan_drops(const struct ph_plan_mapping *p)
+{
+	return (p->allow || p->limit.rate) && ph_plan_is_identity(p);
 }
 
 size_t ph_plan_put_interface(uint8_t *buf, size_t at, const char *name)
@@ -87,7 +142,7 @@ static size_t put_address(uint8_t *buf, size_t at, const struct ph_address *a)
 	return at + n;
 }
 
-static size_t put_port(uint8_t *buf, size_t at, uint16_t port)
+size_t ph_plan_put_port(uint8_t *buf, size_t at, uint16_t port)
 {
 	buf[at] = (uint8_t)(port >> 8);
 	buf[at + 1] = (uint8_t)port;
@@ -97,7 +152,7 @@ static size_t put_port(uint8_t *buf, size_t at, uint16_t port)
 size_t ph_plan_put_socket(uint8_t *buf, size_t at, const struct ph_endpoint *e)
 {
 	at = put_address(buf, at, &e->address);
-	return put_port(buf, at, e->port);
+	return ph_plan_put_port(buf, at, e->port);
 }
 
 size_t ph_plan_put_endpoint(uint8_t *buf, size_t at, enum ph_proto proto,
@@ -105,7 +160,7 @@ size_t ph_plan_put_endpoint(uint8_t *buf, size_t at, enum ph_proto proto,
 {
 	at = put_address(buf, at, &e->address);
 	buf[at] = (uint8_t)proto;
-	return put_port(buf, at + 4, e->port);
+	return ph_plan_put_port(buf, at + 4, e->port);
 }
 
 static int keys_insert(struct ph_plan_keys *k, const struct ph_plan_key *key)
@@ -220,9 +275,11 @@ static int compare_endpoints(const void *a, const void *b)
 static bool ascends(struct ph_plan_entry **list, size_t n,
 		    int (*compare)(const void *, const void *))
 {
-	for (size_t i = 1; i < n; i++)
+	for (size_t i = 1; i < n; i++) {
+		assert(list[i - 1] && list[i]); /* all n are there */
 		if (compare(&list[i - 1], &list[i]) >= 0)
 			return false;
+	}
 	return true;
 }
 
@@ -237,22 +294,55 @@ static bool names_are_valid(const struct ph_plan_sorted *s)
 			continue;
 		if (p->retiring || (!q->retiring && p->open && q->open))
 			return false;
+		/* Both have one counter and one set of who may connect. */
+		if (p->private_endpoint.port && q->private_endpoint.port &&
+		    (p->private_endpoint.address.family != q->private_endpoint.address.family ||
+		     !ph_prefixes_equal(p->allow, q->allow)))
+			return false;
 		if (i > 1 && !strcmp(s->by_name[i - 2]->mapping->name, q->name))
 			return false;
 	}
 	return true;
 }
 
-/* Octets of its name, its chain's and its comment, each with NUL. */
-static size_t text_of(const struct ph_plan_mapping *p)
+/* What a mapping adds to what the table needs. */
+static void add_sizes(struct ph_plan_sorted *s, const struct ph_plan_mapping *p)
 {
 	size_t name = strlen(p->name) + 1;
 
+	s->sizes.text += name;
+	if (p->retiring)
+		s->sizes.text += name + strlen(PH_ABOUT_RETIRING);
+	if (!p->private_endpoint.port)
+		return;
+	s->sizes.elements += ph_plan_elements_of(p);
 	if (!ph_plan_is_open(p))
-		return name;
-	if (!p->retiring)
-		return name + strlen(PH_CHAIN_INBOUND) + name;
-	return name + strlen(PH_CHAIN_RETIRING) + name + name + strlen(PH_ABOUT_RETIRING);
+		return;
+	ph_plan_chain_sizes(p, &s->sizes);
+	s->sizes.text += strlen(p->retiring ? PH_CHAIN_RETIRING : PH_CHAIN_INBOUND) + name;
+	if (p->allow) {
+		s->sizes.sets++;
+		s->sizes.text += strlen("allow4-") + name;
+	}
+}
+
+static void note_needs(struct ph_plan_sorted *s, const struct ph_plan_mapping *p)
+{
+	bool four = p->private_endpoint.address.family == PH_IPV4;
+
+	if (p->own_port)
+		*(four ? &s->borrows4 : &s->borrows6) = true;
+	if (!ph_plan_is_open(p))
+		return;
+	s->uplink[p->uplink] = true;
+	if (ph_plan_is_localnet(p)) {
+		s->localnet = true;
+		s->localhost4 = s->localhost4 || p->loopback;
+	}
+	if (ph_plan_is_here(p)) {
+		*(four ? &s->here4 : &s->here6) = true;
+		*(four ? &s->localhost4 : &s->localhost6) = true;
+	}
 }
 
 static int sort_mappings(struct ph_plan_sorted *s, const struct ph_plan_mapping *mappings, size_t n)
@@ -267,12 +357,11 @@ static int sort_mappings(struct ph_plan_sorted *s, const struct ph_plan_mapping 
 			return -EINVAL;
 		s->entries[i].mapping = p;
 		s->by_name[s->n_names++] = &s->entries[i];
-		s->text_octets += text_of(p);
+		add_sizes(s, p);
 		if (!p->private_endpoint.port)
 			continue;
 		s->by_endpoint[s->n_endpoints++] = &s->entries[i];
-		if (ph_plan_is_open(p))
-			s->n_open++;
+		note_needs(s, p);
 		r = collect_keys(s, p, before);
 		if (r < 0)
 			return r;
@@ -298,7 +387,7 @@ int ph_plan_sort(const struct ph_plan_options *options, const struct ph_plan_map
 	struct ph_plan_sorted s = {};
 	int r = -ENOMEM;
 
-	if (!options->mark || (options->mark & ~options->mask))
+	if (ph_marks_of(options, &s.marks) < 0)
 		return -EINVAL;
 	/* One more than needed, because an allocation of nothing may be NULL. */
 	s.entries = calloc(n + 1, sizeof(*s.entries));

@@ -26,9 +26,26 @@ static size_t octets_of(const enum ph_type *types, size_t n)
 {
 	size_t sum = 0;
 
+	/* Only the parts of a concatenation are padded. */
+	if (n == 1 && types[0] == PH_TYPE_INET_SERVICE)
+		return 2;
 	for (size_t i = 0; i < n; i++)
 		sum += ph_type_octets(types[i]);
 	return sum;
+}
+
+const char *ph_chain_type_name(enum ph_chain_type type)
+{
+	switch (type) {
+	case PH_CHAIN_NAT:
+		return "nat";
+	case PH_CHAIN_FILTER:
+		return "filter";
+	case PH_CHAIN_ROUTE:
+		return "route";
+	}
+	assert(false && "a type is one of those above");
+	return "";
 }
 
 size_t ph_set_key_octets(const struct ph_set_def *def)
@@ -41,6 +58,11 @@ size_t ph_set_data_octets(const struct ph_set_def *def)
 	return octets_of(def->data, def->n_data);
 }
 
+static bool marks_equal(const struct ph_statement *a, const struct ph_statement *b)
+{
+	return a->mark.mark == b->mark.mark && a->mark.mask == b->mark.mask;
+}
+
 static bool statement_equal(const struct ph_statement *a, const struct ph_statement *b)
 {
 	if (a->kind != b->kind)
@@ -49,10 +71,19 @@ static bool statement_equal(const struct ph_statement *a, const struct ph_statem
 	case PH_STMT_MATCH:
 	case PH_STMT_VMAP:
 	case PH_STMT_SNAT_MAP:
-		/* Keys and definitions are constants; there are no two of the same content. */
-		return a->lookup.key == b->lookup.key && a->lookup.set == b->lookup.set;
+	case PH_STMT_DNAT_MAP:
+	case PH_STMT_REDIRECT_MAP:
+		/* Keys are constants; there are no two of the same content. */
+		return a->lookup.key == b->lookup.key &&
+		       (a->lookup.set == b->lookup.set ||
+			!strcmp(a->lookup.set->name, b->lookup.set->name));
 	case PH_STMT_MARK:
-		return a->mark.mark == b->mark.mark && a->mark.mask == b->mark.mask;
+	case PH_STMT_MARKED:
+	case PH_STMT_FWMARK:
+		return marks_equal(a, b);
+	case PH_STMT_LIMIT:
+		return a->limit.rate == b->limit.rate && a->limit.seconds == b->limit.seconds &&
+		       a->limit.burst == b->limit.burst;
 	case PH_STMT_COUNTER:
 		return !strcmp(a->counter, b->counter);
 	case PH_STMT_L4PROTO:
@@ -61,32 +92,35 @@ static bool statement_equal(const struct ph_statement *a, const struct ph_statem
 		return ph_endpoint_equal(&a->endpoint, &b->endpoint);
 	case PH_STMT_REDIRECT:
 		return a->port == b->port;
+	case PH_STMT_REPLY:
+	case PH_STMT_TO_LOCALNET:
+	case PH_STMT_OIF_NOT_LO:
+	case PH_STMT_MASQUERADE:
 	case PH_STMT_RETURN:
+	case PH_STMT_DROP:
 		return true;
 	}
 	assert(false && "a statement is one of those above");
 	return false;
 }
 
-const char *ph_rule_comment(const struct ph_rule *rule, char buf[static PH_COMMENT_STRLEN])
+const char *ph_element_comment(const struct ph_element *e, char buf[static PH_COMMENT_STRLEN])
 {
-	char endpoint[PH_ENDPOINT_STRLEN] = "public endpoint not known yet";
+	char endpoint[PH_ENDPOINT_STRLEN];
 
-	if (!rule->about_endpoint) {
-		snprintf(buf, PH_COMMENT_STRLEN, "%s", rule->comment);
-		return buf;
-	}
-	if (rule->endpoint.port)
-		ph_endpoint_format(&rule->endpoint, endpoint);
-	snprintf(buf, PH_COMMENT_STRLEN, "%s: %s", rule->comment, endpoint);
+	if (!e->about)
+		return NULL;
+	if (e->endpoint.port)
+		snprintf(buf, PH_COMMENT_STRLEN, "%s: %s", e->about,
+			 ph_endpoint_format(&e->endpoint, endpoint));
+	else
+		snprintf(buf, PH_COMMENT_STRLEN, "%s", e->about);
 	return buf;
 }
 
 static bool rule_equal(const struct ph_rule *a, const struct ph_rule *b)
 {
-	if (a->n_statements != b->n_statements || strcmp(a->comment, b->comment) ||
-	    a->about_endpoint != b->about_endpoint ||
-	    !ph_endpoint_equal(&a->endpoint, &b->endpoint))
+	if (a->n_statements != b->n_statements || strcmp(a->comment, b->comment) != 0)
 		return false;
 	for (size_t i = 0; i < a->n_statements; i++)
 		if (!statement_equal(&a->statements[i], &b->statements[i]))
@@ -104,6 +138,13 @@ bool ph_chain_equal(const struct ph_chain *a, const struct ph_chain *b)
 	return true;
 }
 
+static bool comments_equal(const struct ph_element *a, const struct ph_element *b)
+{
+	if (!a->about || !b->about)
+		return a->about == b->about;
+	return ph_endpoint_equal(&a->endpoint, &b->endpoint) && !strcmp(a->about, b->about);
+}
+
 bool ph_element_equal(const struct ph_set_def *def, const struct ph_element *a,
 		      const struct ph_element *b)
 {
@@ -111,13 +152,15 @@ bool ph_element_equal(const struct ph_set_def *def, const struct ph_element *a,
 		return false;
 	switch (def->kind) {
 	case PH_SET_PLAIN:
-		return true;
+		return comments_equal(a, b);
 	case PH_SET_VERDICT:
 		return !strcmp(a->chain, b->chain);
 	case PH_SET_DATA:
 		return !memcmp(a->data, b->data, sizeof(a->data));
+	case PH_SET_RANGES:
+		break;
 	}
-	assert(false && "a set is one of those above");
+	assert(false && "a set of elements is one of those above");
 	return false;
 }
 
@@ -131,7 +174,8 @@ bool ph_table_equal(const struct ph_table *a, const struct ph_table *b)
 	for (size_t i = 0; i < a->n_sets; i++) {
 		const struct ph_set *x = &a->sets[i], *y = &b->sets[i];
 
-		if (x->def != y->def || x->n_elements != y->n_elements)
+		if (strcmp(x->def->name, y->def->name) != 0 || x->n_elements != y->n_elements ||
+		    !ph_prefixes_equal(x->ranges, y->ranges))
 			return false;
 		for (size_t j = 0; j < x->n_elements; j++)
 			if (!ph_element_equal(x->def, &x->elements[j], &y->elements[j]))

@@ -24,6 +24,9 @@ static const char *why_opening(const struct ph_mapping *m)
 	if (m->independence == PH_DEPENDENT)
 		return "the NAT gives each server another port (symmetric NAT): nobody outside can "
 		       "use it";
+	if (want_is_loop(m))
+		return "the target is the mapping's own endpoint: connections would go round in a "
+		       "circle";
 	if (m->learned.port && mapping_open_holders(m) == 0)
 		return m->config.proto == PH_TCP ? "no keep-alive server can be reached"
 						 : "no STUN server keeps answering";

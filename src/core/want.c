@@ -30,7 +30,7 @@ int want_reserve(struct ph_mapping *m, size_t n)
 
 void want_peers_changed(struct ph_mapping *m)
 {
-	m->generation++;
+	m->peers_generation = ++m->generation;
 	m->n_peers = 0;
 	for (unsigned kind = 0; kind < 2; kind++)
 		for (size_t i = 0; i < m->pools[kind].n; i++)
@@ -76,6 +76,17 @@ void want_announce(struct ph_mapping *m, enum ph_announce what, uint64_t now_ms,
 	count_change(m, now_ms);
 }
 
+bool want_is_loop(const struct ph_mapping *m)
+{
+	const struct ph_plan_mapping want = {
+		.private_endpoint = m->private_endpoint,
+		.public_endpoint = m->public_endpoint,
+		.target = m->config.target,
+	};
+
+	return ph_plan_is_loop(&want);
+}
+
 void want_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
 {
 	bool held = mapping_open_holders(m) > 0 || m->announced.port;
@@ -85,6 +96,12 @@ void want_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actio
 		m->public_generation = ++m->generation;
 	}
 	if (m->state == PH_MAPPING_LOST) {
+		if (m->announced.port)
+			want_announce(m, PH_ANNOUNCE_DOWN, now_ms, actions);
+		return;
+	}
+	if (want_is_loop(m)) {
+		m->state = PH_MAPPING_OPENING;
 		if (m->announced.port)
 			want_announce(m, PH_ANNOUNCE_DOWN, now_ms, actions);
 		return;
@@ -111,6 +128,7 @@ uint64_t ph_mapping_want(const struct ph_mapping *m, struct ph_plan_mapping *ret
 		.target = m->config.target,
 		.peers = m->peers,
 		.n_peers = m->n_peers,
+		.peers_generation = m->peers_generation,
 	};
 	memcpy(ret_want->name, m->config.name, sizeof(ret_want->name));
 	memcpy(ret_want->interface, m->interface, sizeof(ret_want->interface));

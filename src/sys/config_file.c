@@ -287,7 +287,7 @@ static int failure(void)
 }
 
 /* The whole file; *ret_text is for the caller to free. */
-static int read_all(int fd, char **ret_text, size_t *ret_len)
+static int read_all(int fd, size_t max, char **ret_text, size_t *ret_len)
 {
 	size_t size = 1 << 14, len = 0;
 	char *text = NULL, *bigger;
@@ -310,7 +310,7 @@ static int read_all(int fd, char **ret_text, size_t *ret_len)
 			break;
 		len += (size_t)n;
 		/* Not by fstat(): files of some file systems do not know their size. */
-		if (len > FILE_MAX) {
+		if (len > max) {
 			n = -1;
 			errno = EFBIG;
 			break;
@@ -327,9 +327,8 @@ static int read_all(int fd, char **ret_text, size_t *ret_len)
 	return 0;
 }
 
-/* 0, -errno, or -EINVAL: it was said that this is no file. */
-static int read_file(const char *path, ph_config_report_fn report, void *data, char **ret_text,
-		     size_t *ret_len)
+/* 0, -errno, or -EINVAL: it is no regular file. */
+static int read_file(const char *path, size_t max, char **ret_text, size_t *ret_len)
 {
 	/* Without O_NONBLOCK a pipe would keep us until somebody writes. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r;
@@ -337,16 +336,14 @@ static int read_file(const char *path, ph_config_report_fn report, void *data, c
 
 	if (fd < 0)
 		return failure();
-	if (fstat(fd, &st) < 0) {
+	if (fstat(fd, &st) < 0)
 		r = failure();
-	} else if (S_ISDIR(st.st_mode)) {
+	else if (S_ISDIR(st.st_mode))
 		r = -EISDIR;
-	} else if (!S_ISREG(st.st_mode)) {
-		report(data, true, 0, "is not a regular file");
+	else if (!S_ISREG(st.st_mode))
 		r = -EINVAL;
-	} else {
-		r = read_all(fd, ret_text, ret_len);
-	}
+	else
+		r = read_all(fd, max, ret_text, ret_len);
 	close(fd);
 	return r;
 }
@@ -359,11 +356,14 @@ int ph_config_read(const char *path, ph_config_report_fn report, void *data,
 		.report = report,
 		.data = data,
 		.program_refusal = program_refusal,
+		.read_file = read_file,
 	};
 	char *text = NULL;
 	size_t len = 0;
-	int r = read_file(path, report, data, &text, &len);
+	int r = read_file(path, FILE_MAX, &text, &len);
 
+	if (r == -EINVAL)
+		report(data, true, 0, "is not a regular file");
 	if (r < 0)
 		return r;
 	ph_ephemeral_range(&source.ephemeral_first, &source.ephemeral_last);

@@ -291,35 +291,35 @@ static int first(int r, int error)
 	return r < 0 ? r : error;
 }
 
-int ph_localnet_want(struct ph_localnet *l, struct ph_localnet_interface *wanted, size_t n)
+int ph_localnet_want(struct ph_localnet *localnet, struct ph_localnet_interface *wanted, size_t n)
 {
-	int r = enter(l, wanted, n), error;
+	int r = enter(localnet, wanted, n), error;
 
 	if (r < 0) {
 		for (size_t i = 0; i < n; i++)
 			wanted[i].error = r;
 		return r;
 	}
-	for (size_t i = 0; i < l->n_entries; i++)
-		if (!l->entries[i].wanted && l->entries[i].ours)
-			r = first(r, set_back(&l->entries[i]));
-	error = remember(l);
+	for (size_t i = 0; i < localnet->n_entries; i++)
+		if (!localnet->entries[i].wanted && localnet->entries[i].ours)
+			r = first(r, set_back(&localnet->entries[i]));
+	error = remember(localnet);
 	r = first(r, error);
-	set_pending(l, error);
-	forget_unwanted(l);
-	r = first(r, remember(l)); /* without those that could not be set */
+	set_pending(localnet, error);
+	forget_unwanted(localnet);
+	r = first(r, remember(localnet)); /* without those that could not be set */
 	for (size_t i = 0; i < n; i++) {
-		const struct entry *entry = find(l, wanted[i].name);
+		const struct entry *entry = find(localnet, wanted[i].name);
 
 		wanted[i].error = entry ? entry->error : -EINVAL;
 	}
 	return r;
 }
 
-void ph_localnet_close(struct ph_localnet *l)
+void ph_localnet_close(struct ph_localnet *localnet)
 {
-	if (!l)
+	if (!localnet)
 		return;
-	ph_localnet_want(l, NULL, 0);
-	destroy(l);
+	ph_localnet_want(localnet, NULL, 0);
+	destroy(localnet);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <pinhold/config.h>
 #include <pinhold/sockaddr.h>
 
 #define READ_SIZE 4096
@@ -60,10 +61,10 @@ static int mark(int fd, uint32_t fwmark)
 	return now == fwmark ? 0 : set_int(fd, SOL_SOCKET, SO_MARK, (int)fwmark);
 }
 
-/* A socket bound to interface and local address, with the reuse that lets several share the bind
- * port. */
+/* A socket bound to interface and local address. shared: with the reuse that lets several share the
+ * bind port; otherwise nobody else is there, of TCP but connections on their way out. */
 static int bound(enum ph_proto proto, const char *interface, const struct ph_endpoint *local,
-		 int *ret_fd)
+		 bool shared, int *ret_fd)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = ph_endpoint_to_sockaddr(local, &ss);
@@ -73,8 +74,8 @@ static int bound(enum ph_proto proto, const char *interface, const struct ph_end
 
 	if (fd < 0)
 		return -errno;
-	if ((r = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1)) < 0 ||
-	    (r = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1)) < 0)
+	if ((r = set_int(fd, SOL_SOCKET, SO_REUSEADDR, shared || proto == PH_TCP)) < 0 ||
+	    (r = set_int(fd, SOL_SOCKET, SO_REUSEPORT, shared)) < 0)
 		goto fail;
 	if (interface && *interface &&
 	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) <
@@ -96,11 +97,56 @@ fail:
 int ph_socket_try_bind(enum ph_proto proto, const char *interface, const struct ph_endpoint *local)
 {
 	int fd = -1;
-	int r = bound(proto, interface, local, &fd);
+	int r = bound(proto, interface, local, true, &fd);
 
 	if (r == 0)
 		close(fd);
 	return r;
+}
+
+/* The port that a bind port's flows start from if nobody else has it; 0: it is had, or is that very
+ * one. */
+static uint16_t usual_port(enum ph_proto proto, const char *interface,
+			   const struct ph_endpoint *bind)
+{
+	struct ph_endpoint usual = *bind;
+	uint16_t first, last;
+	int fd = -1;
+
+	ph_ephemeral_range(&first, &last);
+	/* Neighbouring ports far apart: a prime that does not divide the range as a rule. */
+	usual.port = (uint16_t)(first + bind->port * 7919u % (last - first + 1u));
+	if (usual.port == bind->port || bound(proto, interface, &usual, false, &fd) < 0)
+		return 0;
+	close(fd);
+	return usual.port;
+}
+
+int ph_socket_reserve(enum ph_proto proto, const char *interface, unsigned nth,
+		      struct ph_endpoint *local, int *ret_fd)
+{
+	struct ph_endpoint want = { local->address, 0 }, got = { 0 };
+	struct sockaddr_storage ss = { 0 };
+	socklen_t len = sizeof(ss);
+	int fd = -1;
+	int r;
+
+	if (nth == 0)
+		want.port = usual_port(proto, interface, local);
+	r = bound(proto, interface, &want, true, &fd);
+	if (r < 0)
+		return r;
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+		r = -errno;
+	else
+		r = ph_endpoint_from_sockaddr((const struct sockaddr *)&ss, &got);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	local->port = got.port;
+	*ret_fd = fd;
+	return 0;
 }
 
 static void free_socket(uv_handle_t *handle)
@@ -205,7 +251,7 @@ int ph_socket_open(uv_loop_t *loop, const struct ph_socket_options *options,
 	int fd = -1, r;
 
 	*ret_at_bind = false;
-	r = bound(options->proto, options->interface, &options->local, &fd);
+	r = bound(options->proto, options->interface, &options->local, true, &fd);
 	if (r < 0) {
 		*ret_at_bind = r == -EADDRINUSE || r == -EACCES;
 		return r;

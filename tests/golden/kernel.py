@@ -61,6 +61,11 @@ class Namespace:
     def bytecode(self):
         return bytecode(self.nft("--debug=netlink", "list", "table", "inet", "pinhold"))
 
+    def both(self):
+        """Listing and bytecode by one nft."""
+        text = self.nft("--debug=netlink", "list", "table", "inet", "pinhold")
+        return listing(text[text.index("table inet pinhold"):]), bytecode(text)
+
     def tables(self):
         return self.nft("list", "tables").split("\n")[:-1]
 
@@ -72,13 +77,17 @@ def listing(text):
 
 
 def bytecode(text):
-    """Expressions and elements as the kernel has them, less handles; elements come in no order."""
+    """Expressions and elements as the kernel has them, less handles; elements come in no order.
+
+    Less, too, the end of no range at address 0 that nft puts into a set of ranges when it makes one.
+    """
     text = text[:text.index("table inet pinhold")]
     text = re.sub(r"^(inet pinhold \S+) \d+( \d+)?$", r"\1", text, flags=re.M)
     out, elements = [], []
     for line in text.split("\n"):
         if line.startswith("\telement"):
-            elements.append(line)
+            if not re.fullmatch(r"\telement( 00000000)+  : 1 \[end\]", line):
+                elements.append(line)
             continue
         out += sorted(elements)
         elements = []

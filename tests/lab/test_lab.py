@@ -212,7 +212,7 @@ def test_interface_made_anew(lab, dnat):
     lab.isp.full_cone(public_port=32451)
     before = lab.gw.index()
     lab.gw.delete_wan()
-    assert not lab.gw.has_wan()
+    assert not lab.gw.has("wan")
     lab.gw.create_wan()
     assert lab.gw.index() != before
     assert lab.client.get(("203.0.113.7", 32451)).body == "nas"

@@ -85,7 +85,7 @@ def test_reload_of_one_touches_one_chain(lab, settings):
         assert "m57" in said and f"{COUNT - 1} unchanged" in said
         assert len(transactions) == 1, transactions
         for line in transactions[0]:
-            assert "in-m57" in line or "loop-m57" in line, line
+            assert "in-m57" in line or "element inet pinhold loopback4" in line, line
         assert {k: v for k, v in handles.items() if "m57" not in k} == \
             {k: v for k, v in handles_after.items() if "m57" not in k}
         assert {k: lasting(v) for k, v in before.items()} == {k: lasting(v) for k, v in after.items()}

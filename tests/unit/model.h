@@ -130,6 +130,14 @@ static inline bool same_peers(const struct ph_endpoint *a, const struct ph_endpo
 	return true;
 }
 
+/* Whether the peers are the last ones, unless they have another number. */
+static inline bool keeps_number(const struct ph_plan_mapping *plan, const struct want_copy *last)
+{
+	return plan->peers_generation != last->plan.peers_generation ||
+	       (plan->n_peers == last->plan.n_peers &&
+		same_peers(plan->peers, last->peers, plan->n_peers));
+}
+
 /* After each event: a new want is remembered, and protects every flow that is open. */
 static inline void look_at_want(struct model *w)
 {
@@ -143,6 +151,7 @@ static inline void look_at_want(struct model *w)
 
 		PROMISE(w,
 			plan.n_peers == last->plan.n_peers && plan.open == last->plan.open &&
+				plan.peers_generation == last->plan.peers_generation &&
 				plan.target.port == last->plan.target.port &&
 				ph_endpoint_equal(&plan.public_endpoint,
 						  &last->plan.public_endpoint) &&
@@ -152,6 +161,8 @@ static inline void look_at_want(struct model *w)
 			"another want has another generation");
 		return;
 	}
+	PROMISE(w, w->n_wants == 0 || keeps_number(&plan, &w->wants[(w->n_wants - 1) % NETS]),
+		"another list of peers has another number");
 	PROMISE(w,
 		w->n_wants == 0 || !plan.open ||
 			ph_endpoint_equal(&plan.private_endpoint,

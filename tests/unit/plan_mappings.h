@@ -39,6 +39,39 @@ static inline struct ph_plan_mapping web(void)
 	return mapping("web", "100.64.0.2:8443", "203.0.113.7:32451");
 }
 
+/* `web` to a server in the LAN, with loopback. */
+static inline struct ph_plan_mapping lan(void)
+{
+	struct ph_plan_mapping m = web();
+
+	m.loopback = true;
+	m.target =
+		(struct ph_target){ PH_TARGET_ADDRESS, endpoint("192.168.10.50:1").address, 443 };
+	return m;
+}
+
+/* The target is the bind port itself. */
+static inline struct ph_plan_mapping identity(void)
+{
+	struct ph_plan_mapping m = web();
+
+	m.target.port = m.private_endpoint.port;
+	return m;
+}
+
+/* "198.51.100.0/24" is "198.51.100.0", 24; "": nobody. The caller's reference. */
+static inline const struct ph_prefixes *prefixes(enum ph_family family, const char *first,
+						 uint8_t bits)
+{
+	const struct ph_prefixes *set = NULL;
+	struct ph_prefix p = { .bits = bits };
+
+	if (*first)
+		assert_int_equal(ph_address_parse(first, &p.address), 0);
+	assert_int_equal(ph_prefixes_new(family, &p, *first != '\0', &set), 0);
+	return set;
+}
+
 /* The three moments of a mapping that moves to another bind port; returns the number of mappings.
  */
 static inline size_t moving(unsigned moment, struct ph_plan_mapping m[static 2])

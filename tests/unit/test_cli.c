@@ -237,6 +237,7 @@ static void assert_one_line(const struct fixture *f, const char *part)
 	"{\"name\":\"web\",\"protocol\":\"tcp\",\"family\":\"ipv4\",\"state\":\"up\",\"why\":null," \
 	"\"interface\":\"wan\",\"public\":{\"address\":\"203.0.113.7\",\"port\":32451,\"ip4p\":"    \
 	"\"2001::7ec3:cb00:7107\"},\"private\":{\"address\":\"100.64.0.2\",\"port\":8443},"         \
+	"\"own_port\":null,\"uplink\":null,"                                                        \
 	"\"target\":\"192.168.10.50:443\",\"since\":\"2026-11-21T08:00:10Z\",\"endpoint_since\":"   \
 	"\"2026-11-21T08:00:10Z\",\"changes\":3,\"verified\":\"2026-11-21T10:00:00Z\","             \
 	"\"can_verify\":true,\"endpoint_independent\":true,\"holders\":[{\"server\":"               \
@@ -249,7 +250,8 @@ static void assert_one_line(const struct fixture *f, const char *part)
 #define DOWN                                                                                         \
 	"{\"name\":\"a-name-of-thirty-two-octets-here\",\"protocol\":\"udp\",\"family\":\"ipv6\","   \
 	"\"state\":\"opening\",\"why\":\"none of the STUN servers has answered so far, and this is " \
-	"a long explanation of it\",\"interface\":null,\"public\":null,\"private\":null,\"target\":" \
+	"a long explanation of it\",\"interface\":null,\"public\":null,\"private\":null,"            \
+	"\"own_port\":null,\"uplink\":null,\"target\":"                                              \
 	"\"[2001:db8:1234:5678:9abc:def0:1234:5678]:51820\",\"since\":null,\"endpoint_since\":"      \
 	"null,\"changes\":0,\"verified\":null,\"can_verify\":false,\"endpoint_independent\":null,"   \
 	"\"holders\":[],\"connections\":null,\"hooks\":[]}"
@@ -258,7 +260,8 @@ static void assert_one_line(const struct fixture *f, const char *part)
 	"{\"name\":\"wg6\",\"protocol\":\"udp\",\"family\":\"ipv6\",\"state\":\"up\",\"why\":null," \
 	"\"interface\":\"wan\",\"public\":{\"address\":\"2001:db8:1234:5678:9abc:def0:1234:5678\"," \
 	"\"port\":51820,\"ip4p\":null},\"private\":{\"address\":"                                   \
-	"\"2001:db8:1234:5678:9abc:def0:1234:5678\",\"port\":51820},\"target\":\":51820\","         \
+	"\"2001:db8:1234:5678:9abc:def0:1234:5678\",\"port\":51820},"                               \
+	"\"own_port\":40001,\"uplink\":2,\"target\":\":51820\","                                    \
 	"\"since\":\"2026-11-19T08:00:10Z\",\"endpoint_since\":\"2026-11-19T08:00:10Z\","           \
 	"\"changes\":0,\"verified\":null,\"can_verify\":false,\"endpoint_independent\":null,"       \
 	"\"holders\":[],\"connections\":0,\"hooks\":[]}"
@@ -799,6 +802,14 @@ static void test_page(void **state)
 	json_decref(m);
 	m = json_loads(DOWN, 0, NULL);
 	free(print(m, 80));
+	json_decref(m);
+	/* Where a service has the bind port, and by another uplink than the default route's. */
+	m = json_loads(UP6, 0, NULL);
+	text = print(m, 200);
+	assert_non_null(strstr(text, "\nown port      40001: the bind port is left to the service\n"
+				     "replies       routed back by wan, as uplink 2\n"
+				     "target        :51820\n"));
+	free(text);
 	json_decref(m);
 	/* Of one that nobody holds there is nothing to tell. */
 	m = json_loads(DOWN, 0, NULL);

@@ -27,7 +27,7 @@ static void test_everything(void **state)
 		     "limit = 50/minute burst 9\nreply-route = no\npublish = w\n"
 		     "[mapping plain]\nbind = 0\ntarget = none\n"
 		     "[publish w]\ntype = webhook\nurl = https://h/\n",
-		     9);
+		     4);
 	const struct ph_config_mapping *m = mapping(&c, "web");
 
 	(void)state;
@@ -64,11 +64,10 @@ static void test_everything(void **state)
 	assert_false(m->loopback);
 	assert_true(m->snat);
 	assert_false(m->reply_route);
-	assert_int_equal(m->n_allow, 2);
-	assert_address(&m->allow[0].address, "2001:db8::");
-	assert_int_equal(m->allow[0].bits, 32);
-	assert_int_equal(m->n_allow_files, 1);
-	assert_string_equal(m->allow_files[0], "/etc/allow");
+	/* ::1, and a prefix that contains the file's */
+	assert_int_equal(m->allowed->n, 2);
+	assert_int_equal(m->allowed->family, PH_IPV6);
+	assert_true(ph_prefixes_contain(m->allowed, &m->core.target.address));
 	assert_int_equal(m->limit.rate, 50);
 	assert_int_equal(m->limit.seconds, 60);
 	assert_int_equal(m->limit.burst, 9);
@@ -89,6 +88,8 @@ static void test_everything(void **state)
 	assert_int_equal(m->core.bind_last, 60999);
 	assert_true(m->core.bind_random);
 	assert_int_equal(m->core.target.kind, PH_TARGET_NONE);
+	assert_null(m->allowed);
+	assert_int_equal(m->limit.rate, 0);
 
 	assert_int_equal(c.n_publishers, 1);
 	assert_string_equal(c.publishers[0].name, "w");
@@ -245,7 +246,7 @@ static void test_compare(void **state)
 		{ "loopback = no\n", PH_CONFIG_ADAPT },
 		{ "snat = yes\n", PH_CONFIG_ADAPT },
 		{ "allow = 10.0.0.0/8\n", PH_CONFIG_ADAPT },
-		{ "allow = @/f\n", PH_CONFIG_ADAPT },
+		{ "allow = @/etc/allow\n", PH_CONFIG_ADAPT },
 		{ "limit = 1/day\n", PH_CONFIG_ADAPT },
 		{ "reply-route = no\n", PH_CONFIG_ADAPT },
 		{ "publish = w\n", PH_CONFIG_ADAPT },
@@ -292,8 +293,9 @@ static void test_compare_pairs(void **state)
 	compare("bind = 1\ntarget = none\n", "bind = 2\ntarget = none\n", PH_CONFIG_RESTART);
 	compare("bind = 1-5\ntarget = none\n", "bind = 1-6\ntarget = none\n", PH_CONFIG_RESTART);
 	compare("bind = 1-5\ntarget = none\n", "bind = 1~5\ntarget = none\n", PH_CONFIG_RESTART);
-	compare("bind = 1\ntarget = none\n", "bind = 1\ntarget = :5\n", PH_CONFIG_ADAPT);
-	compare("bind = 1\ntarget = :5\n", "bind = 1\ntarget = :public\n", PH_CONFIG_ADAPT);
+	compare("bind = 1\ntarget = :5\n", "bind = 1\ntarget = :6\n", PH_CONFIG_ADAPT);
+	compare("bind = 1\ntarget = 192.0.2.1:5\n", "bind = 1\ntarget = 192.0.2.1:public\n",
+		PH_CONFIG_ADAPT);
 	compare("bind = 1\ntarget = 192.0.2.1:5\n", "bind = 1\ntarget = 192.0.2.2:5\n",
 		PH_CONFIG_ADAPT);
 	compare("bind = 1\ntarget = 192.0.2.1:5\n", "bind = 1\ntarget = 192.0.2.1:6\n",
@@ -306,15 +308,46 @@ static void test_compare_pairs(void **state)
 		PH_CONFIG_ADAPT);
 	compare("bind = 1\ntarget = none\nallow = 10.0.0.0/8\n",
 		"bind = 1\ntarget = none\nallow = 10.0.0.0/9\n", PH_CONFIG_ADAPT);
+	/* What counts is who is let in, however it is written. */
+	compare("bind = 1\ntarget = none\nallow = 10.0.0.0/8\n",
+		"bind = 1\ntarget = none\nallow = 10.128.0.0/9, 10.0.0.0/9\n", PH_CONFIG_SAME);
+	compare("bind = 1\ntarget = none\nallow = 10.0.0.0/8\n",
+		"bind = 1\ntarget = none\nallow = @/etc/allow\n", PH_CONFIG_SAME);
+}
+
+/* A service of this machine comes to the bind port, or leaves it. */
+static void test_compare_identity(void **state)
+{
+	(void)state;
+	compare("bind = 5\ntarget = none\n", "bind = 5\ntarget = :6\n", PH_CONFIG_RESTART);
+	compare("bind = 5\ntarget = :5\n", "bind = 5\ntarget = :6\n", PH_CONFIG_RESTART);
+	compare("bind = 5\ntarget = :6\n", "bind = 5\ntarget = :5\n", PH_CONFIG_RESTART);
+	/* One that follows may come to be the bind port. */
+	compare("bind = 5\ntarget = :5\n", "bind = 5\ntarget = :public\n", PH_CONFIG_ADAPT);
+	compare("bind = 5\ntarget = :6\n", "bind = 5\ntarget = :public\n", PH_CONFIG_RESTART);
+	compare("bind = 5\ntarget = none\n", "bind = 5\ntarget = 192.0.2.1:5\n", PH_CONFIG_RESTART);
+	compare("bind = 5\ntarget = :5\n", "bind = 5\ntarget = 192.0.2.1:5\n", PH_CONFIG_RESTART);
+	compare("bind = 5\ntarget = none\n", "bind = 5\ntarget = :5\n", PH_CONFIG_ADAPT);
+	compare("bind = 5\ntarget = :4\n", "bind = 5\ntarget = :6\n", PH_CONFIG_ADAPT);
+	compare("bind = 5\ntarget = :4\n", "bind = 5\ntarget = 192.0.2.1:5\n", PH_CONFIG_ADAPT);
+	/* Of a range, the ends too; which of them is bound is not known here. */
+	compare("bind = 5-9\ntarget = :4\n", "bind = 5-9\ntarget = :5\n", PH_CONFIG_RESTART);
+	compare("bind = 5-9\ntarget = :10\n", "bind = 5-9\ntarget = :9\n", PH_CONFIG_RESTART);
+	compare("bind = 5-9\ntarget = :6\n", "bind = 5-9\ntarget = :7\n", PH_CONFIG_RESTART);
+	compare("bind = 5-9\ntarget = :6\n", "bind = 5-9\ntarget = none\n", PH_CONFIG_RESTART);
+	compare("bind = 5-9\ntarget = :4\n", "bind = 5-9\ntarget = :10\n", PH_CONFIG_ADAPT);
+	compare("bind = 5-9\ntarget = none\n", "bind = 5-9\ntarget = none\nloopback = no\n",
+		PH_CONFIG_ADAPT);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_everything), cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_publishers), cmocka_unit_test(test_shared_lists),
-		cmocka_unit_test(test_thousand),   cmocka_unit_test(test_too_many),
-		cmocka_unit_test(test_compare),    cmocka_unit_test(test_compare_pairs),
+		cmocka_unit_test(test_everything),       cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_publishers),       cmocka_unit_test(test_shared_lists),
+		cmocka_unit_test(test_thousand),         cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_compare),          cmocka_unit_test(test_compare_pairs),
+		cmocka_unit_test(test_compare_identity),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -276,9 +276,10 @@ static void test_cli(void **state)
 	(void)state;
 	assert_int_equal(cli(M, out, sizeof(out)), 0);
 	assert_non_null(strstr(out, "/conf: 1 mapping, all right\n"));
-	assert_int_equal(cli(M "snat = no\n[mapping n]\nbind = 2\ntarget = :5\n", out, sizeof(out)),
+	assert_int_equal(cli(M "[mapping n]\nbind = 2\ntarget = :5\nprotocol = udp\ndetect = 5\n",
+			     out, sizeof(out)),
 			 0);
-	assert_non_null(strstr(out, "/conf:4: snat has no effect in this version\n"));
+	assert_non_null(strstr(out, "/conf:8: detect concerns TCP alone"));
 	assert_non_null(strstr(out, "/conf: 2 mappings, all right\n"));
 	assert_int_equal(cli(M "bnd = 1\nsnat = 7\n", out, sizeof(out)), 2);
 	assert_int_equal(strncmp(out, "pinhold: /", 10), 0);
@@ -290,15 +291,90 @@ static void test_cli(void **state)
 	assert_int_equal(ph_test_file("/nonexistent/pinhold.conf"), 2);
 }
 
-/* The manual page's example, between .Bd and .Ed, is a configuration that is right. */
+/* Files with prefixes, as they are found on a disk. */
+static void test_prefix_files(void **state)
+{
+	char directory[] = "/tmp/pinhold-config-XXXXXX", list[200], text[600];
+	const char *const wrong[] = { "does not exist", "is a directory", "not a regular file",
+				      "has more than 4 MiB" };
+	static char big[PH_ALLOW_FILE_MAX + 1];
+	static struct said said;
+	struct ph_config config;
+	const char *path;
+	FILE *f;
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	snprintf(list, sizeof(list), "%s/list", directory);
+	snprintf(text, sizeof(text), M "allow = @%s\n", list);
+	path = write_file(directory, text, strlen(text), 0600);
+	for (size_t i = 0; i < N(wrong); i++) {
+		if (i == 1)
+			assert_int_equal(mkdir(list, 0700), 0);
+		if (i == 2)
+			assert_true(rmdir(list) == 0 && mkfifo(list, 0600) == 0);
+		if (i == 3) {
+			memset(big, '\n', sizeof(big));
+			unlink(list);
+			f = fopen(list, "we");
+			assert_non_null(f);
+			assert_int_equal(fwrite(big, 1, sizeof(big), f), sizeof(big));
+			assert_int_equal(fclose(f), 0);
+		}
+		said = (struct said){ 0 };
+		assert_int_equal(ph_config_read(path, report, &said, &config), -EINVAL);
+		assert_int_equal(said.n, 1);
+		assert_int_equal(said.items[0].line, 4);
+		assert_non_null(strstr(said.items[0].text, wrong[i]));
+	}
+	assert_int_equal(truncate(list, PH_ALLOW_FILE_MAX), 0);
+	f = fopen(list, "r+e");
+	assert_non_null(f);
+	assert_true(fputs("192.0.2.0/24\n192.0.3.0/24\n", f) >= 0 && fclose(f) == 0);
+	said = (struct said){ 0 };
+	assert_int_equal(ph_config_read(path, report, &said, &config), 0);
+	assert_int_equal(said.n, 0);
+	assert_int_equal(config.mappings[0]->allowed->n, 1);
+	ph_config_done(&config);
+	unlink(list);
+	unlink(path);
+	assert_int_equal(rmdir(directory), 0);
+}
+
+/* The second example is what `allow = @FILE` reads. */
+static void check_prefix_file(const char *prefixes)
+{
+	char directory[] = "/tmp/pinhold-config-XXXXXX", list[200], text[400];
+	static struct said said;
+	struct ph_config config;
+	const char *path;
+
+	assert_non_null(mkdtemp(directory));
+	path = write_file(directory, prefixes, strlen(prefixes), 0600);
+	snprintf(list, sizeof(list), "%s/list", directory);
+	assert_int_equal(rename(path, list), 0);
+	snprintf(text, sizeof(text), M "allow = @%s\n", list);
+	path = write_file(directory, text, strlen(text), 0600);
+	said = (struct said){ 0 };
+	assert_int_equal(ph_config_read(path, report, &said, &config), 0);
+	assert_int_equal(said.n, 0);
+	assert_int_equal(config.mappings[0]->allowed->n, 2);
+	ph_config_done(&config);
+	unlink(list);
+	unlink(path);
+	assert_int_equal(rmdir(directory), 0);
+}
+
+/* The manual page's examples, between .Bd and .Ed: a configuration and a file of prefixes that are
+ * right. */
 static void test_manual(void **state)
 {
-	static char text[20000];
+	static char texts[2][20000];
 	static struct said said;
 	struct ph_config config = { 0 };
 	bool inside = false, example = false;
+	size_t n = 0, len = 0;
 	char line[400];
-	size_t len = 0;
 	FILE *f;
 
 	(void)state;
@@ -307,15 +383,22 @@ static void test_manual(void **state)
 	while (fgets(line, sizeof(line), f)) {
 		if (!strncmp(line, ".Sh ", 4))
 			example = !strcmp(line, ".Sh EXAMPLES\n");
-		if (!strncmp(line, ".Ed", 3))
+		if (inside && !strncmp(line, ".Ed", 3)) {
 			inside = false;
+			n++;
+			len = 0;
+		}
 		if (inside)
-			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", line);
-		if (example && !strncmp(line, ".Bd ", 4))
+			len += (size_t)snprintf(texts[n] + len, sizeof(texts[n]) - len, "%s", line);
+		if (example && !strncmp(line, ".Bd ", 4)) {
+			assert_true(n < N(texts));
 			inside = true;
+		}
 	}
 	fclose(f);
-	assert_int_equal(parse(text, len, &said, &config), 0);
+	assert_int_equal(n, 2);
+	check_prefix_file(texts[1]);
+	assert_int_equal(parse(texts[0], strlen(texts[0]), &said, &config), 0);
 	assert_int_equal(said.mistakes, 0);
 	assert_in_range(config.n_mappings, 2, 9);
 	assert_in_range(config.n_publishers, 1, 9);
@@ -333,6 +416,7 @@ int main(void)
 		cmocka_unit_test(test_continuation),
 		cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_read),
+		cmocka_unit_test(test_prefix_files),
 		cmocka_unit_test(test_ephemeral),
 		cmocka_unit_test(test_cli),
 		cmocka_unit_test(test_manual),

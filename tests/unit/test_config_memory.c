@@ -57,6 +57,7 @@ static size_t starve(const char *text, int expected)
 		.ephemeral_last = 60999,
 		.report = report,
 		.data = &said,
+		.read_file = prefix_file,
 	};
 	size_t n = 0;
 
@@ -84,12 +85,13 @@ static size_t starve(const char *text, int expected)
 static void test_good(void **state)
 {
 	(void)state;
-	assert_in_range(starve("[global]\nstun = a, b\n" M "[mapping n]\nfamily = ipv6\nbind = 0\n"
-			       "target = none\nkeepalive = k\nhook = /a\n /b\n /c\nallow = ::1\n"
-			       " @/f, @/g\npublish = w\n[publish w]\ntype = webhook\n"
-			       "url = http://h\nheader = A: b\n C: d\n",
-			       0),
-			30, 200);
+	assert_in_range(
+		starve("[global]\nstun = a, b\n" M "[mapping n]\nfamily = ipv6\nbind = 0\n"
+		       "target = none\nkeepalive = k\nhook = /a\n /b\n /c\nallow = ::1\n"
+		       " @/etc/allow\n @/etc/allow\npublish = w\n[publish w]\ntype = webhook\n"
+		       "url = http://h\nheader = A: b\n C: d\n",
+		       0),
+		30, 200);
 }
 
 static void test_mistakes(void **state)

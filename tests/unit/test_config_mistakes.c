@@ -3,6 +3,14 @@
 
 #include "config_text.h"
 
+/* Four lines */
+#define LOOP(interface, bind, target) \
+	"[mapping m]\ninterface = " interface "\nbind = " bind "\ntarget = " target "\n"
+
+/* Four mappings on four uplinks, in 16 lines, and no section of the name m. */
+#define UPLINK(n, port) "[mapping " n "]\nbind = " port "\ntarget = none\ninterface = " n "\n"
+#define UPLINKS         UPLINK("w1", "11") UPLINK("w2", "12") UPLINK("w3", "13") UPLINK("w4", "14")
+
 static const struct mistake {
 	const char *text;
 	unsigned line;
@@ -116,7 +124,17 @@ static const struct mistake {
 	{ "[mapping m]\nbind =\ntarget = none\n", 2, "bind has no value" },
 	{ "[mapping m]\nbind = 1\ntarget = nas:443\n", 3, "is not ADDR:PORT" },
 	{ "[mapping m]\nbind = 1\ntarget = 192.0.2.1\n", 3, "has no port" },
-	{ "[mapping m]\nbind = 1\ntarget = 127.0.0.1:1\n", 3, "is this machine" },
+	{ "[mapping m]\nbind = 1\ntarget = [::1]:1\nfamily = ipv6\n", 3, "no route_localnet" },
+	{ LOOP("192.0.2.1", "8443", "192.0.2.1:8443"), 4,
+	  "192.0.2.1:8443 is where this mapping's connections arrive, a loop: for a service on this machine write target = :8443" },
+	{ LOOP("192.0.2.1", "8000-9000", "192.0.2.1:8443"), 4, "a loop" },
+	{ LOOP("192.0.2.1", "0", "192.0.2.1:40000"), 4, "a loop" },
+	{ "[global]\ninterface = 2001:db8::1\n[mapping m]\nbind = 1\ntarget = [2001:db8:0::1]:1\n"
+	  "family = ipv6\n",
+	  5, "[2001:db8::1]:1 is where" },
+	{ UPLINKS M "interface = w5\n[mapping n]\nbind = 9\ntarget = none\ninterface = w6\n", 20,
+	  "interface: w5 is one uplink too many" },
+	{ "[global]\ninterface = w5\n" UPLINKS M, 19, "reply-route = no here" },
 	{ "[mapping m]\nbind = 1\ntarget = [2001:db8::1]:1\n", 3,
 	  "IPv6 address, the mapping is IPv4" },
 	{ "[mapping m]\nbind = 1\ntarget = 192.0.2.1:1\nfamily = ipv6\n", 3,
@@ -139,6 +157,7 @@ static const struct mistake {
 	{ M "allow = ::/0\n", 4, "IPv6 address, the mapping is IPv4" },
 	{ M "allow = 10.0.0.0/8\n  ::1\n", 5, "allow: ::1 is an IPv6 address" },
 	{ M "allow = @list\n", 4, "not an absolute path" },
+	{ M "allow = @/no/list\n", 4, "allow: /no/list does not exist: create it" },
 	{ M "limit = 5\n", 4, "is not RATE/second" },
 	{ M "publish = p\n", 4, "no section [publish p]" },
 	{ M "publish = a b\n", 4, "a character other than letters" },
@@ -264,12 +283,6 @@ static void test_notices(void **state)
 		unsigned line;
 		const char *piece;
 	} cases[] = {
-		{ M "loopback = yes\n", 4, "loopback has no effect in this version" },
-		{ M "snat = yes\n[mapping n]\nbind = 2\ntarget = none\nsnat = yes\n", 4,
-		  "snat has no effect in this version" },
-		{ M "allow = 10.0.0.0/8\n", 4, "allow has no effect in this version: everybody" },
-		{ M "limit = 1/day\n", 4, "limit has no effect in this version" },
-		{ M "reply-route = auto\n", 4, "reply-route has no effect in this version" },
 		{ P "webhook\nurl = http://h\n", 4,
 		  "[publish NAME] has no effect in this version" },
 		{ M "protocol = udp\ndetect = 5s\n", 5, "detect concerns TCP alone" },
@@ -291,6 +304,43 @@ static void test_notices(void **state)
 }
 
 /* Things that look like a clash and are none. */
+/* What has its effect is taken without a word. */
+static void test_no_notice(void **state)
+{
+	struct ph_config c = good(M "loopback = yes\nsnat = yes\nallow = 10.0.0.0/8, @/etc/allow\n"
+				    "limit = 1/day\nreply-route = auto\n",
+				  0);
+
+	(void)state;
+	ph_config_done(&c);
+}
+
+/* Things that look like a loop, or like too many uplinks, and are none. */
+static void test_no_loop(void **state)
+{
+	static const char *const texts[] = {
+		LOOP("192.0.2.1", "8443", ":8443"),
+		LOOP("192.0.2.1", "8443", "192.0.2.1:8442"),
+		LOOP("192.0.2.1", "8443", "192.0.2.2:8443"),
+		LOOP("192.0.2.1", "8443", "192.0.2.1:public"),
+		LOOP("192.0.2.1", "8443-8445", "192.0.2.1:8446"),
+		LOOP("wan", "8443", "192.0.2.1:8443"),
+		LOOP("192.0.2.1", "8443", "127.0.0.1:8443"),
+		UPLINKS M,
+		UPLINKS M "interface = w4\n",
+		UPLINKS M "interface = 192.0.2.1\n",
+		UPLINKS M "interface = w5\nreply-route = no\n",
+		UPLINKS M "interface = w5\nenabled = no\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N(texts); i++) {
+		struct ph_config c = good(texts[i], 0);
+
+		ph_config_done(&c);
+	}
+}
+
 static void test_no_clash(void **state)
 {
 	static const char *const others[] = {
@@ -320,7 +370,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mistakes),     cmocka_unit_test(test_many_mistakes),
 		cmocka_unit_test(test_foreign_text), cmocka_unit_test(test_notices),
-		cmocka_unit_test(test_no_clash),
+		cmocka_unit_test(test_no_clash),     cmocka_unit_test(test_no_notice),
+		cmocka_unit_test(test_no_loop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,58 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "plan_mappings.h"
-
-static void assert_refused(const struct ph_plan_options *o, const struct ph_plan_mapping *m,
-			   size_t n)
-{
-	struct ph_table *t = NULL;
-
-	assert_int_equal(ph_table_new(o, m, n, &t), -EINVAL);
-	assert_null(t);
-}
-
-static const struct ph_set *find_set(const struct ph_table *t, const char *name)
-{
-	for (size_t i = 0; i < t->n_sets; i++)
-		if (!strcmp(t->sets[i].def->name, name))
-			return &t->sets[i];
-	fail_msg("no set %s", name);
-	abort(); /* not reached; the analysers do not know */
-}
-
-static const struct ph_chain *find_chain_or_null(const struct ph_table *t, const char *name)
-{
-	for (size_t i = 0; i < t->n_chains; i++)
-		if (!strcmp(t->chains[i].name, name))
-			return &t->chains[i];
-	return NULL;
-}
-
-static const struct ph_chain *find_chain(const struct ph_table *t, const char *name)
-{
-	const struct ph_chain *chain = find_chain_or_null(t, name);
-
-	if (!chain) {
-		fail_msg("no chain %s", name);
-		abort(); /* not reached; the analysers do not know */
-	}
-	return chain;
-}
-
-/* ---- what a table is made of ---- */
-
-static void assert_kinds(const struct ph_rule *rule, const enum ph_statement_kind *kinds, size_t n)
-{
-	assert_int_equal(rule->n_statements, n);
-	for (size_t i = 0; i < n; i++)
-		assert_int_equal(rule->statements[i].kind, kinds[i]);
-}
+#include "plan_text.h"
 
 static void test_mapping_chain(void **state)
 {
-	static const enum ph_statement_kind kinds[] = { PH_STMT_MARK, PH_STMT_COUNTER,
-							PH_STMT_L4PROTO, PH_STMT_DNAT };
 	struct ph_plan_mapping m = web();
-	char comment[PH_COMMENT_STRLEN];
 	const struct ph_chain *chain;
 	struct ph_table *t;
 
@@ -62,44 +13,71 @@ static void test_mapping_chain(void **state)
 	t = table_of(&m, 1);
 	chain = find_chain(t, "in-web");
 	assert_int_equal(chain->hook, PH_HOOK_NONE);
-	assert_int_equal(chain->n_rules, 1);
-	assert_kinds(chain->rules, kinds, 4);
-	assert_int_equal(chain->rules->statements[0].mark.mark, 0x08000000);
-	assert_int_equal(chain->rules->statements[0].mark.mask, 0x0f000000);
-	assert_string_equal(chain->rules->statements[1].counter, "web");
-	assert_int_equal(chain->rules->statements[2].proto, PH_TCP);
-	assert_endpoint(&chain->rules->statements[3].endpoint, "192.168.10.50:443");
-	assert_string_equal(ph_rule_comment(chain->rules, comment), "web: 203.0.113.7:32451");
+	assert_rules(t, "in-web",
+		     "mark 08000000/0f000000, counter web, tcp, dnat 192.168.10.50:443\n");
+	assert_string_equal(chain->rules->comment, "web");
 	ph_table_free(t);
 }
 
-/* Our own servers are exempted before anything is dispatched, in each family. */
+static void assert_hook(const struct ph_table *t, const char *name, enum ph_chain_hook hook,
+			enum ph_chain_type type, int priority)
+{
+	const struct ph_chain *chain = find_chain(t, name);
+
+	assert_int_equal(chain->hook, hook);
+	assert_int_equal(chain->type, type);
+	assert_int_equal(chain->priority, priority);
+}
+
+/* Our own servers are exempted before anything is dispatched, in each family, and who comes from
+ * outside never meets the rules for clients inside. */
 static void test_base_chains(void **state)
 {
-	static const enum ph_statement_kind own[] = { PH_STMT_MATCH, PH_STMT_MATCH, PH_STMT_MATCH,
-						      PH_STMT_MARK, PH_STMT_RETURN };
-	static const enum ph_statement_kind dispatch[] = { PH_STMT_VMAP };
-	static const enum ph_statement_kind pin[] = { PH_STMT_MATCH, PH_STMT_SNAT_MAP };
 	struct ph_table *t = table_of(NULL, 0);
-	const struct ph_chain *pre = find_chain(t, "prerouting");
-	const struct ph_chain *post = find_chain(t, "postrouting");
 
 	(void)state;
-	assert_int_equal(t->n_chains, 2);
+	assert_int_equal(t->n_chains, 3);
 	assert_int_equal(t->n_counters, 0);
-	assert_int_equal(t->n_sets, 9);
-	assert_int_equal(pre->priority, -105);
-	assert_int_equal(post->priority, 95);
-	assert_int_equal(pre->n_rules, 4);
-	assert_int_equal(post->n_rules, 2);
-	for (size_t i = 0; i < 2; i++) {
-		assert_kinds(&pre->rules[2 * i], own, 5);
-		assert_kinds(&pre->rules[2 * i + 1], dispatch, 1);
-		assert_kinds(&post->rules[i], pin, 2);
-	}
+	assert_int_equal(t->n_sets, 13);
+	assert_hook(t, "prerouting", PH_HOOK_PREROUTING, PH_CHAIN_NAT, -105);
+	assert_hook(t, "output", PH_HOOK_OUTPUT, PH_CHAIN_NAT, -105);
+	assert_hook(t, "postrouting", PH_HOOK_POSTROUTING, PH_CHAIN_NAT, 95);
+	assert_rules(t, "prerouting",
+		     "iif@uplinks, saddr.proto.sport@peers4, daddr.proto.dport@bound4, "
+		     "mark 08000000/0f000000, return\n"
+		     "vmap iif.daddr.proto.dport@inbound4\n"
+		     "iif@uplinks, saddr.proto.sport@peers6, daddr.proto.dport@bound6, "
+		     "mark 08000000/0f000000, return\n"
+		     "vmap iif.daddr.proto.dport@inbound6\n"
+		     "iif@uplinks, return\n"
+		     "daddr.proto.dport@published4, mark 0c000000/0f000000, "
+		     "dnat daddr.proto.dport@loopback4\n"
+		     "daddr.proto.dport@published6, mark 0c000000/0f000000, "
+		     "dnat daddr.proto.dport@loopback6\n");
+	assert_rules(t, "output",
+		     "daddr.proto.dport@published4, mark 0c000000/0f000000, "
+		     "dnat daddr.proto.dport@loopback4\n"
+		     "daddr.proto.dport@published6, mark 0c000000/0f000000, "
+		     "dnat daddr.proto.dport@loopback6\n");
+	assert_rules(t, "postrouting",
+		     "oif@uplinks, snat saddr.proto.sport@source4\n"
+		     "oif@uplinks, snat saddr.proto.sport@source6\n"
+		     "marked 04000000/04000000, oif-not-lo, masquerade\n");
 	ph_table_free(t);
 }
 
+/* Sets of those names are there and empty, and no others are. */
+static void assert_no_more(const struct ph_table *t, const char *names)
+{
+	struct text text = { .n = 0 };
+
+	for (size_t i = 0; i < t->n_sets; i++)
+		if (t->sets[i].n_elements == 0)
+			put(&text, "%s%s", text.n ? " " : "", t->sets[i].def->name);
+	assert_string_equal(text.buf, names);
+}
+
+/* Octet for octet: everything else here reads keys by their types. */
 static void assert_element(const struct ph_set *set, size_t n, const void *key, size_t octets)
 {
 	assert_true(n < set->n_elements);
@@ -125,9 +103,27 @@ static void test_elements(void **state)
 	assert_element(find_set(t, "source4"), 0, bound, sizeof(bound));
 	assert_memory_equal(find_set(t, "source4")->elements[0].data, source, sizeof(source));
 	assert_element(find_set(t, "inbound4"), 0, inbound, sizeof(inbound));
-	assert_string_equal(find_set(t, "inbound4")->elements[0].chain, "in-web");
-	for (size_t i = 0; i < t->n_sets; i++)
-		assert_int_equal(t->sets[i].n_elements, !strchr(t->sets[i].def->name, '6'));
+	assert_elements(t, "uplinks", "wan\n");
+	assert_elements(t, "peers4", "198.51.100.1 tcp 3478\n");
+	assert_elements(t, "bound4", "100.64.0.2 tcp 8443 # web: 203.0.113.7:32451\n");
+	assert_elements(t, "source4", "100.64.0.2 tcp 8443 -> 100.64.0.2 8443\n");
+	assert_elements(t, "inbound4", "wan 100.64.0.2 tcp 8443 -> in-web\n");
+	assert_no_more(t, "published4 loopback4 peers6 bound6 inbound6 published6 loopback6 "
+			  "source6");
+	ph_table_free(t);
+}
+
+/* The public endpoint is told where a change costs least: an element. */
+static void test_public_endpoint_in_comment(void **state)
+{
+	struct ph_plan_mapping m = web();
+	struct ph_table *t;
+
+	(void)state;
+	m.public_endpoint.port = 0;
+	t = table_of(&m, 1);
+	assert_elements(t, "bound4", "100.64.0.2 tcp 8443 # web\n");
+	assert_string_equal(find_chain(t, "in-web")->rules->comment, "web");
 	ph_table_free(t);
 }
 
@@ -139,9 +135,17 @@ static void test_ipv6_mirrors(void **state)
 
 	(void)state;
 	m.peers = &peer;
+	m.loopback = true;
+	m.target = (struct ph_target){ PH_TARGET_ADDRESS, endpoint("[fd00::50]:1").address, 80 };
 	t = table_of(&m, 1);
-	for (size_t i = 0; i < t->n_sets; i++)
-		assert_int_equal(t->sets[i].n_elements, !strchr(t->sets[i].def->name, '4'));
+	assert_elements(t, "uplinks", "wan\n");
+	assert_elements(t, "peers6", "2001:db8::9 tcp 3478\n");
+	assert_elements(t, "bound6", "2001:db8::2 tcp 53 # six: [2001:db8::2]:53\n");
+	assert_elements(t, "inbound6", "wan 2001:db8::2 tcp 53 -> in-six\n");
+	assert_elements(t, "published6", "2001:db8::2 tcp 53 # six\n");
+	assert_elements(t, "loopback6", "2001:db8::2 tcp 53 -> fd00::50 80\n");
+	assert_elements(t, "source6", "2001:db8::2 tcp 53 -> 2001:db8::2 53\n");
+	assert_no_more(t, "peers4 bound4 inbound4 published4 loopback4 source4");
 	assert_memory_equal(find_set(t, "inbound6")->elements[0].key + 16,
 			    m.private_endpoint.address.octets, 16);
 	ph_table_free(t);
@@ -191,8 +195,7 @@ static void test_target_port_follows(void **state)
 	(void)state;
 	m.target.port = 0;
 	t = table_of(&m, 1);
-	assert_int_equal(find_chain(t, "in-web")->rules->statements[3].kind, PH_STMT_REDIRECT);
-	assert_int_equal(find_chain(t, "in-web")->rules->statements[3].port, 32451);
+	assert_rules(t, "in-web", "mark 08000000/0f000000, counter web, tcp, redirect 32451\n");
 	ph_table_free(t);
 
 	/* Nobody knows where to. */
@@ -200,19 +203,6 @@ static void test_target_port_follows(void **state)
 	t = table_of(&m, 1);
 	assert_null(find_chain_or_null(t, "in-web"));
 	assert_int_equal(find_set(t, "inbound4")->n_elements, 0);
-	ph_table_free(t);
-}
-
-static void test_no_translation(void **state)
-{
-	static const enum ph_statement_kind kinds[] = { PH_STMT_MARK, PH_STMT_COUNTER };
-	struct ph_plan_mapping m = web();
-	struct ph_table *t;
-
-	(void)state;
-	m.target.kind = PH_TARGET_NONE;
-	t = table_of(&m, 1);
-	assert_kinds(find_chain(t, "in-web")->rules, kinds, 2);
 	ph_table_free(t);
 }
 
@@ -245,27 +235,10 @@ static void test_without_private_endpoint(void **state)
 	t = table_of(&m, 1);
 	assert_int_equal(t->n_counters, 1);
 	assert_string_equal(t->counters[0], "web");
-	assert_int_equal(t->n_chains, 2);
+	assert_int_equal(t->n_chains, 3);
 	for (size_t i = 0; i < t->n_sets; i++)
 		assert_int_equal(t->sets[i].n_elements, 0);
 	ph_table_free(t);
-}
-
-static void assert_arrival(const struct ph_table *t, size_t n, uint16_t port, const char *chain)
-{
-	const struct ph_set *set = find_set(t, "inbound4");
-
-	assert_true(n < set->n_elements);
-	assert_int_equal(set->elements[n].key[24] << 8 | set->elements[n].key[25], port);
-	assert_string_equal(set->elements[n].chain, chain);
-}
-
-static void assert_comment(const struct ph_table *t, const char *chain, const char *comment)
-{
-	char buf[PH_COMMENT_STRLEN];
-
-	assert_int_equal(find_chain(t, chain)->n_rules, 1);
-	assert_string_equal(ph_rule_comment(find_chain(t, chain)->rules, buf), comment);
 }
 
 /* The next bind port is looked after before anybody is let in by it. */
@@ -276,11 +249,11 @@ static void test_moving_begins(void **state)
 
 	(void)state;
 	assert_int_equal(t->n_counters, 1);
-	assert_int_equal(t->n_chains, 3);
-	assert_comment(t, "in-web", "web: 203.0.113.7:32451");
-	assert_int_equal(find_set(t, "inbound4")->n_elements, 1);
-	assert_arrival(t, 0, 8443, "in-web");
-	assert_int_equal(find_set(t, "bound4")->n_elements, 2);
+	assert_int_equal(t->n_chains, 4);
+	assert_elements(t, "inbound4", "wan 100.64.0.2 tcp 8443 -> in-web\n");
+	assert_elements(t, "bound4",
+			"100.64.0.2 tcp 8443 # web: 203.0.113.7:32451\n"
+			"100.64.0.2 tcp 8444 # web\n");
 	assert_int_equal(find_set(t, "source4")->n_elements, 2);
 	ph_table_free(t);
 }
@@ -288,23 +261,23 @@ static void test_moving_begins(void **state)
 /* Both bind ports let connections in, and one counter counts them. */
 static void test_moving_overlaps(void **state)
 {
-	static const enum ph_statement_kind kinds[] = { PH_STMT_MARK, PH_STMT_COUNTER,
-							PH_STMT_L4PROTO, PH_STMT_REDIRECT };
+	static const char rule[] = "mark 08000000/0f000000, counter web, tcp, redirect 443\n";
 	struct ph_plan_mapping m[2];
 	struct ph_table *t = table_of(m, moving(2, m));
 
 	(void)state;
 	assert_int_equal(t->n_counters, 1);
-	assert_int_equal(t->n_chains, 4);
-	assert_comment(t, "in-web", "web: 203.0.113.7:1025");
-	assert_comment(t, "old-web", "web (old port): 203.0.113.7:32451");
-	assert_kinds(find_chain(t, "in-web")->rules, kinds, 4);
-	assert_kinds(find_chain(t, "old-web")->rules, kinds, 4);
-	assert_string_equal(find_chain(t, "old-web")->rules->statements[1].counter, "web");
-	assert_int_equal(find_set(t, "inbound4")->n_elements, 2);
-	assert_arrival(t, 0, 8443, "old-web");
-	assert_arrival(t, 1, 8444, "in-web");
-	assert_int_equal(find_set(t, "bound4")->n_elements, 2);
+	assert_int_equal(t->n_chains, 5);
+	assert_rules(t, "in-web", rule);
+	assert_rules(t, "old-web", rule);
+	assert_string_equal(find_chain(t, "in-web")->rules->comment, "web");
+	assert_string_equal(find_chain(t, "old-web")->rules->comment, "web (old port)");
+	assert_elements(t, "inbound4",
+			"wan 100.64.0.2 tcp 8443 -> old-web\n"
+			"wan 100.64.0.2 tcp 8444 -> in-web\n");
+	assert_elements(t, "bound4",
+			"100.64.0.2 tcp 8443 # web (old port): 203.0.113.7:32451\n"
+			"100.64.0.2 tcp 8444 # web: 203.0.113.7:1025\n");
 	assert_int_equal(find_set(t, "source4")->n_elements, 2);
 	ph_table_free(t);
 }
@@ -316,9 +289,8 @@ static void test_moving_ends(void **state)
 
 	(void)state;
 	assert_null(find_chain_or_null(t, "old-web"));
-	assert_int_equal(find_set(t, "inbound4")->n_elements, 1);
-	assert_arrival(t, 0, 8444, "in-web");
-	assert_int_equal(find_set(t, "bound4")->n_elements, 1);
+	assert_elements(t, "inbound4", "wan 100.64.0.2 tcp 8444 -> in-web\n");
+	assert_elements(t, "bound4", "100.64.0.2 tcp 8444 # web: 203.0.113.7:1025\n");
 	ph_table_free(t);
 }
 
@@ -326,8 +298,8 @@ static void test_moving_ends(void **state)
  */
 static void test_moving_among_others(void **state)
 {
-	static const char *const names[] = { "prerouting", "postrouting", "in-a",
-					     "in-web",     "in-z",        "old-web" };
+	static const char *const names[] = { "prerouting", "output", "postrouting", "in-a",
+					     "in-web",     "in-z",   "old-web" };
 	struct ph_plan_mapping m[4];
 	struct ph_table *x, *y;
 
@@ -336,8 +308,8 @@ static void test_moving_among_others(void **state)
 	m[2] = mapping("z", "100.64.0.2:1", "203.0.113.7:1");
 	m[3] = mapping("a", "100.64.0.2:2", "203.0.113.7:2");
 	x = table_of(m, 4);
-	assert_int_equal(x->n_chains, 6);
-	for (size_t i = 0; i < 6; i++)
+	assert_int_equal(x->n_chains, 7);
+	for (size_t i = 0; i < 7; i++)
 		assert_string_equal(x->chains[i].name, names[i]);
 	for (size_t i = 0; i < 2; i++) {
 		struct ph_plan_mapping swap = m[i];
@@ -407,17 +379,9 @@ static void test_bad_interfaces(void **state)
 	assert_refused(&plan_options, &m, 1);
 }
 
-#define ASSERT_REFUSED_WITH(...)                      \
-	do {                                          \
-		struct ph_plan_mapping m = web();     \
-		__VA_ARGS__;                          \
-		assert_refused(&plan_options, &m, 1); \
-	} while (0)
-
 static void test_bad_values(void **state)
 {
 	struct ph_endpoint no_port = endpoint("198.51.100.1:1");
-	struct ph_plan_options o;
 
 	(void)state;
 	no_port.port = 0;
@@ -429,11 +393,6 @@ static void test_bad_values(void **state)
 			    m.target.address = endpoint("[2001:db8::1]:1").address);
 	ASSERT_REFUSED_WITH(m.peers = NULL);
 	ASSERT_REFUSED_WITH(m.peers = &no_port);
-
-	o = (struct ph_plan_options){ .mark = 0, .mask = 1 };
-	assert_refused(&o, NULL, 0);
-	o = (struct ph_plan_options){ .mark = 3, .mask = 1 };
-	assert_refused(&o, NULL, 0);
 }
 
 static void test_duplicates(void **state)
@@ -488,11 +447,11 @@ int main(void)
 		cmocka_unit_test(test_mapping_chain),
 		cmocka_unit_test(test_base_chains),
 		cmocka_unit_test(test_elements),
+		cmocka_unit_test(test_public_endpoint_in_comment),
 		cmocka_unit_test(test_ipv6_mirrors),
 		cmocka_unit_test(test_same_address_on_two_uplinks),
 		cmocka_unit_test(test_peers),
 		cmocka_unit_test(test_target_port_follows),
-		cmocka_unit_test(test_no_translation),
 		cmocka_unit_test(test_closed),
 		cmocka_unit_test(test_without_private_endpoint),
 		cmocka_unit_test(test_moving_begins),

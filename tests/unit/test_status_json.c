@@ -105,6 +105,7 @@ static void test_up(void **state)
 		    "\"why\":null,\"interface\":\"wan\",\"public\":{\"address\":\"203.0.113.7\","
 		    "\"port\":32451,\"ip4p\":\"2001::7ec3:cb00:7107\"},"
 		    "\"private\":{\"address\":\"100.64.0.2\",\"port\":8443},"
+		    "\"own_port\":null,\"uplink\":null,"
 		    "\"target\":\"192.168.10.50:443\",\"since\":\"2026-11-21T10:06:53Z\","
 		    "\"endpoint_since\":\"2026-11-21T10:07:03Z\",\"changes\":3,"
 		    "\"verified\":\"2026-11-21T10:23:13Z\",\"can_verify\":true,"
@@ -113,6 +114,20 @@ static void test_up(void **state)
 		    "\"since\":\"2026-11-21T10:07:13Z\",\"rtt_ms\":23},"
 		    "{\"server\":\"192.0.2.14:80\",\"state\":\"connecting\",\"since\":null,"
 		    "\"rtt_ms\":null}],\"connections\":12,\"hooks\":[]}");
+}
+
+static void test_own_port_and_uplink(void **state)
+{
+	struct ph_config_mapping config = config_of("web");
+	struct ph_status_mapping s = up(&config);
+
+	(void)state;
+	s.own_port = 65535;
+	s.uplink = 3;
+	assert_mapping(&s, "{\"own_port\":65535,\"uplink\":3}");
+	s.own_port = 0;
+	s.uplink = 1;
+	assert_mapping(&s, "{\"own_port\":null,\"uplink\":1}");
 }
 
 static void test_ipv6(void **state)
@@ -309,6 +324,12 @@ static void test_schema_refuses(void **state)
 		{ "private", "{\"address\":\"192.0.2.1\",\"port\":0}" },
 		{ "private", "{\"address\":\"192.0.2.1\",\"port\":65536}" },
 		{ "private", "{\"address\":\"192.0.2.1\"}" },
+		{ "own_port", NULL },
+		{ "own_port", "0" },
+		{ "own_port", "65536" },
+		{ "uplink", NULL },
+		{ "uplink", "0" },
+		{ "uplink", "4" },
 		{ "holders", "[null]" },
 		{ "holders", "{}" },
 	};
@@ -372,10 +393,15 @@ static void test_manual(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_up),      cmocka_unit_test(test_ipv6),
-		cmocka_unit_test(test_states),  cmocka_unit_test(test_without_values),
-		cmocka_unit_test(test_targets), cmocka_unit_test(test_hooks),
-		cmocka_unit_test(test_daemon),  cmocka_unit_test(test_schema_refuses),
+		cmocka_unit_test(test_up),
+		cmocka_unit_test(test_own_port_and_uplink),
+		cmocka_unit_test(test_ipv6),
+		cmocka_unit_test(test_states),
+		cmocka_unit_test(test_without_values),
+		cmocka_unit_test(test_targets),
+		cmocka_unit_test(test_hooks),
+		cmocka_unit_test(test_daemon),
+		cmocka_unit_test(test_schema_refuses),
 		cmocka_unit_test(test_manual),
 	};
 	int failed;

@@ -26,6 +26,19 @@ def _family(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
+class From:
+    """A namespace whose sockets have one of several addresses, whichever the kernel would have chosen."""
+
+    def __init__(self, ns, address, address6):
+        self._ns = ns
+        self._addresses = {socket.AF_INET: address, socket.AF_INET6: address6}
+
+    def socket(self, family, kind):
+        made = self._ns.socket(family, kind)
+        made.bind((self._addresses[family], 0))
+        return made
+
+
 class Connection:
     """One TLS connection to a service, which stays open between requests."""
 

@@ -33,6 +33,13 @@ def program():
     return os.path.abspath(path)
 
 
+def plain_program():
+    """The same on a kernel without the owner flag: BUILD/tests/lab/pinhold-plain beside BUILD/src/pinhold."""
+    path = os.path.join(os.path.dirname(os.path.dirname(program())), "tests", "lab", "pinhold-plain")
+    assert os.access(path, os.X_OK), f"{path}: not built"
+    return path
+
+
 def environment():
     """Sanitizers report on stderr and end the process with a status of their own."""
     env = dict(os.environ)

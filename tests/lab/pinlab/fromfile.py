@@ -40,8 +40,12 @@ class PinholdFile(Pinhold):
     (`hook=False` as a setting: none). Or the whole file as text, taken as it is.
     """
 
-    def __init__(self, lab, sections, ns=None, prefix=(), env=None, inspect=True, then=None, servers=True):
-        """then: {mapping: Python that its hook runs beside}. servers: put the lab's in."""
+    def __init__(self, lab, sections, ns=None, prefix=(), env=None, inspect=True, then=None, servers=True,
+                 program=None):
+        """then: {mapping: Python that its hook runs beside}. servers: put the lab's in.
+
+        program: another pinhold than the one under test.
+        """
         self._then, self._servers = then, servers
         self._hooks = {}
         self._lab = lab
@@ -57,7 +61,7 @@ class PinholdFile(Pinhold):
         else:
             self.set(sections)
         self._env = {"RUNTIME_DIRECTORY": self.run_directory}
-        self._start(lab, [*prefix, daemon.program(), "run", "-c", self.path], ns,
+        self._start(lab, [*prefix, program or daemon.program(), "run", "-c", self.path], ns,
                     {**self._env, "NOTIFY_SOCKET": self.notices.path, **(env or {})}, inspect)
 
     # The file.

@@ -32,8 +32,13 @@ FIREWALL = """
     }
     """
 
+# In both chains, where whatever does not come by wan or wan2 is let in.
+STRICT = ('iifname != { "wan", "wan2" } accept', 'iifname "lan" oifname "lan" reject\n'
+          'iifname "lan" meta l4proto { tcp, udp } th dport { 443, 7777, 8443 } reject\n'
+          'iifname != { "wan", "wan2" } accept')
+
 # Connections that came in by wan2 are answered by wan2, as any multi-WAN package does it: a bit of the
-# conntrack mark that is not pinhold's, a rule and a table.
+# conntrack mark that is not pinhold's, a rule and a table. pinhold needs none of this for its mappings.
 REPLIES = """
     table inet replies {
         chain prerouting {
@@ -57,19 +62,22 @@ class Gateway:
     wan = WAN
     wan6 = WAN6
     wan2 = WAN2
+    wan2_6 = WAN2_6
 
-    def __init__(self, ns, isp):
+    def __init__(self, ns, isp, isp2):
         self.ns = ns
-        self._isp = isp  # the namespace at the other end of `wan`
-        self._multi = False
+        self._isp, self._isp2 = isp, isp2  # the namespaces at the other ends of `wan` and `wan2`
+        self._scripted = False
         self.run, self.ip, self.nft = ns.run, ns.ip, ns.nft
         self.flush_conntrack = ns.flush_conntrack
 
     def reset(self):
         self.firewall("open")
         self.masquerade("plain")
-        if not self.has_wan():
+        if not self.has("wan"):
             self.create_wan()
+        if not self.has("wan2"):
+            self.create_wan2()
         self._single_uplink()
         self.ns.ip("addr flush dev wan scope global", f"addr add {WAN}/24 dev wan",
                    f"addr add {WAN6}/64 dev wan nodad", "link set wan up",
@@ -81,9 +89,13 @@ class Gateway:
         self.ns.kill_sockets()
         self.flush_conntrack()
 
-    def firewall(self, kind):
-        """open: none. rejecting: what fw4 does by default, with the rule for pinhold's mark."""
-        rules = {"open": "", "rejecting": FIREWALL}[kind]
+    def firewall(self, kind, mark="0x08000000"):
+        """open: none. rejecting: what fw4 does by default, with the rule for pinhold's mark.
+
+        strict: nothing passes without that mark from the LAN to the LAN and to the services, either.
+        """
+        rules = {"open": "", "rejecting": FIREWALL, "strict": FIREWALL.replace(*STRICT)}[kind]
+        rules = rules.replace("0x08000000", mark)
         self.nft("table inet firewall {}\ndelete table inet firewall\n" + rules)
 
     def masquerade(self, kind):
@@ -106,24 +118,39 @@ class Gateway:
         self.ns.ip(f"route replace default via {router} dev {interface} metric {metric}",
                    f"route replace default via {router6} dev {interface} metric {metric or 1024}")
 
-    def both_uplinks(self):
-        """wan2 is usable beside wan, which remains the default; replies leave as their connection came."""
-        self._multi = True
+    def both_uplinks(self, scripted=True):
+        """wan2 is usable beside wan, which remains the default.
+
+        scripted: the admin's own rules let replies leave as their connection came. Without them all of them
+        leave by wan, whatever the connection, unless pinhold routes them.
+        """
         self.default_route("wan2", metric=2000)
-        self.nft(REPLIES)
-        self.ns.ip("route add default via 100.65.0.1 dev wan2 table 2",
-                   "rule add fwmark 0x1000/0x1000 table 2")
+        if scripted:
+            self._scripted = True
+            self.nft(REPLIES)
+            self.ns.ip("route add default via 100.65.0.1 dev wan2 table 2",
+                       "rule add fwmark 0x1000/0x1000 table 2")
 
     def _single_uplink(self):
-        if self._multi:
-            self._multi = False
+        if self._scripted:
+            self._scripted = False
             self.nft("delete table inet replies")
             self.ns.ip("rule del fwmark 0x1000/0x1000", "route flush table 2")
 
+    def routing(self):
+        """All rules and all routes of all tables, as lines of ip(8)."""
+        return [line for family in ("-4", "-6") for what in ("rule show", "route show table all")
+                for line in self.run(f"ip {family} {what}").splitlines()]
+
+    def reply_routing(self):
+        """Of these, those that pinhold has made: its tables are "PI" (0x50490000) and the uplink's number."""
+        return [line for line in self.routing()
+                if re.search(r"(lookup|table) 134696(1409|1410|1411)\b", line)]
+
     # `wan` comes and goes like a PPP interface: its end, its index, and all that hangs on it.
 
-    def has_wan(self):
-        return self.ns.run(["ip", "link", "show", "dev", "wan"], check=False).returncode == 0
+    def has(self, interface):
+        return self.ns.run(["ip", "link", "show", "dev", interface], check=False).returncode == 0
 
     def index(self, interface="wan"):
         with self.ns.entered():
@@ -140,6 +167,17 @@ class Gateway:
                      "link set subscriber up", f"route add 2001:db8:10::/64 via {WAN6}")
         self.ns.ip("link set wan up", f"addr add {address}/24 dev wan", f"addr add {WAN6}/64 dev wan nodad")
         self.default_route("wan")
+
+    def delete_wan2(self):
+        self._isp2.ip("link del subscriber")
+
+    def create_wan2(self):
+        """Up, with its addresses, and without a route."""
+        self._isp2.ip("link add subscriber type veth peer name wan2 netns gw",
+                      "addr add 100.65.0.1/24 dev subscriber",
+                      "addr add 2001:db8:65::1/64 dev subscriber nodad", "link set subscriber up")
+        self.ns.ip("link set wan2 up", f"addr add {WAN2}/24 dev wan2",
+                   f"addr add {WAN2_6}/64 dev wan2 nodad")
 
     def flood_rtnetlink(self, count):
         """So many changes: a default route that nobody prefers comes and goes. None is of link or address."""

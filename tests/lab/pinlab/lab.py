@@ -15,6 +15,7 @@ from . import client, daemon, fromfile, gateway, nat, net, relay, servers
 NAMES = ("inet", "client", "servers", "isp", "isp2", "gw", "lan", "nas", "pc")
 
 CLIENT, CLIENT6 = "198.51.100.20", "2001:db8:51::20"
+STRANGER, STRANGER6 = "198.51.100.21", "2001:db8:51::21"  # another one at the same place
 NAS, NAS6 = "192.168.10.50", "2001:db8:10::50"
 PC, PC6 = "192.168.10.60", "2001:db8:10::60"
 PUBLIC, PUBLIC2 = "203.0.113.7", "203.0.113.207"
@@ -69,10 +70,13 @@ def _links(ns):
             *(f"addr add 192.0.2.{n}/24 dev eth0" for n in more),
             *(f"addr add 2001:db8:2::{n}/64 dev eth0 nodad" for n in more),
             "link set eth0 up", f"route add default via {router}", f"route add default via {router6}")
+    # With no preferred lifetime: only for whoever binds to it.
+    ns["client"].ip(f"addr add {STRANGER}/24 dev eth0 preferred_lft 0",
+                    f"addr add {STRANGER6}/64 dev eth0 nodad preferred_lft 0")
 
 
 class Lab:
-    """Everything by name: lab.client, lab.pc, lab.isp, lab.isp2, lab.gw, lab.nas, lab.internet."""
+    """Everything by name: lab.client, lab.stranger, lab.pc, lab.isp, lab.isp2, lab.gw, lab.nas, lab.internet."""
 
     def __init__(self):
         if not os.environ.get("PINHOLD_SANDBOX") or os.path.exists("/run/netns/gw"):
@@ -84,8 +88,9 @@ class Lab:
         servers.make_certificate()
         self.isp = nat.Isp(self.ns["isp"], gateway.WAN, PUBLIC, ROUTER)
         self.isp2 = nat.Isp(self.ns["isp2"], gateway.WAN2, PUBLIC2, ROUTER2)
-        self.gw = gateway.Gateway(self.ns["gw"], self.ns["isp"])
+        self.gw = gateway.Gateway(self.ns["gw"], self.ns["isp"], self.ns["isp2"])
         self.client = client.Client(self.ns["client"], CLIENT, CLIENT6)
+        self.stranger = client.Client(client.From(self.ns["client"], STRANGER, STRANGER6), STRANGER, STRANGER6)
         self.pc = client.Client(self.ns["pc"], PC, PC6)
         self.internet = servers.Internet(self.ns["servers"])
         self.nas = servers.Service(self.ns["nas"], "nas", NAS, NAS6)
@@ -110,6 +115,11 @@ class Lab:
         p = fromfile.PinholdFile(self, sections, **options)
         self._daemons.append(p)
         return p
+
+    @property
+    def daemons(self):
+        """All that this test has started, those that have ended too."""
+        return list(self._daemons)
 
     def stun_names(self):
         """Sixteen endpoints at eight addresses, so that there is a fresh one every few seconds."""
@@ -154,6 +164,7 @@ class Lab:
         self._daemons = []
         if self.gw.table():
             left.append("the table `inet pinhold` is still there")
+            self.gw.run(["nft", "delete", "table", "inet", "pinhold"], check=False)
         for pid, name in sorted((processes() - self._born)):
             if self._is_server(pid):
                 continue  # killed by a test and started again

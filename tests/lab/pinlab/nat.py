@@ -126,6 +126,16 @@ class Isp:
         self._apply()
         self.forget()
 
+    def exchange(self, bind_port, other):
+        """Two mappings get each other's public ports; their flows are forgotten, and nobody else's."""
+        self._loose(True)
+        keys = [(self.subscriber, port) for port in (bind_port, other)]
+        old = [self._mappings[key] for key in keys]
+        self._mappings.update(zip(keys, reversed(old)))
+        self._apply()
+        for key, public in zip(keys, old):
+            self._forget_flows(key, public)
+
     def change_public_address(self, address, how=RST):
         """All mappings keep their ports and move to another public address."""
         self.ns.ip(f"addr add {address}/25 dev internet")

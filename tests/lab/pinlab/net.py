@@ -56,6 +56,11 @@ class Namespace:
     def __repr__(self):
         return f"<{self.name}>"
 
+    def delete(self):
+        """It is gone when its last socket and process are."""
+        run(["ip", "netns", "del", self.name])
+        os.close(self._fd)
+
     @contextlib.contextmanager
     def entered(self):
         """Within it, this thread's new sockets and processes belong to the namespace. Does not nest."""

@@ -75,16 +75,19 @@ def honest(ask):
 class StunServer:
     """At server.address:port, over TCP and UDP both, on a `scripted` server of the lab."""
 
-    def __init__(self, server, behaviour=honest, port=3478):
+    def __init__(self, server, behaviour=honest, port=3478, six=False):
+        """six: at server.address6."""
         self.server, self.port, self.behaviour = server, port, behaviour
+        self.address, family = ((server.address6, socket.AF_INET6) if six else
+                                (server.address, socket.AF_INET))
         self._condition = threading.Condition()
         self.asked = []   # all requests
         self._served = []  # those whose behaviour has run
-        self._udp = server.ns.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind((server.address, port))
-        self._tcp = server.ns.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._udp = server.ns.socket(family, socket.SOCK_DGRAM)
+        self._udp.bind((self.address, port))
+        self._tcp = server.ns.socket(family, socket.SOCK_STREAM)
         self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._tcp.bind((server.address, port))
+        self._tcp.bind((self.address, port))
         self._tcp.listen(64)
         for loop in (self._datagrams, self._accept):
             threading.Thread(target=loop, daemon=True).start()
@@ -92,7 +95,12 @@ class StunServer:
     @property
     def name(self):
         """As -s wants it."""
-        return f"{self.server.address}:{self.port}"
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{address}:{self.port}"
+
+    def speak(self, peer):
+        """The server speaks first, over UDP, and says nothing that anybody would understand."""
+        self._udp.sendto(b"unasked", peer)
 
     def __enter__(self):
         return self

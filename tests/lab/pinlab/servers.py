@@ -153,7 +153,10 @@ class Service:
 
 
 class EchoService:
-    """Answers each datagram with its name and the peer it sees: `nas 198.51.100.20 40123 PAYLOAD`."""
+    """Answers each datagram with its name and the peer it sees: `nas 198.51.100.20 40123 PAYLOAD`.
+
+    From the address to which it was sent, as a server with several of them has to.
+    """
 
     port = 7777
 
@@ -164,14 +167,28 @@ class EchoService:
             s = ns.socket(family, socket.SOCK_DGRAM)
             if family == socket.AF_INET6:
                 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            else:
+                s.setsockopt(socket.IPPROTO_IP, self.IP_PKTINFO, 1)
             s.bind((any_address, self.port))
             threading.Thread(target=self._serve, args=(s,), daemon=True).start()
 
+    IP_PKTINFO = 8  # linux/in.h
+
+    @staticmethod
+    def _from(ancillary):
+        """Ancillary data: a reply leaves from where the datagram came to, by whatever interface."""
+        (level, kind, data), = ancillary
+        if level == socket.IPPROTO_IP:
+            return level, kind, struct.pack("=i4s4s", 0, data[8:12], bytes(4))
+        return level, kind, data[:16] + bytes(4)
+
     def _serve(self, s):
         while True:
-            data, peer = s.recvfrom(65536)
+            data, ancillary, _, peer = s.recvmsg(65536, 64)
             with contextlib.suppress(OSError):
-                s.sendto(f"{self._name} {peer[0]} {peer[1]} ".encode() + data, peer)
+                s.sendmsg([f"{self._name} {peer[0]} {peer[1]} ".encode(), data],
+                          [self._from(ancillary)], 0, peer)
 
 
 class Coturn(Process):

@@ -351,8 +351,9 @@ class Soak:
 
     def check_table(self, statuses):
         """What the kernel has is what status says, and nothing besides."""
-        text = self.lab.gw.table()
-        wanted, comments, chains = {"4": set(), "6": set()}, set(), {"prerouting", "postrouting"}
+        listing = self.lab.gw.table()
+        text = re.sub(r' comment "[^"]*"(?=[, ])', "", listing)
+        wanted, comments, chains = {"4": set(), "6": set()}, set(), {"prerouting", "output", "postrouting"}
         for name, s in statuses.items():
             key = (s["private"]["address"], s["protocol"], str(s["private"]["port"]))
             wanted["6" if s["family"] == "ipv6" else "4"].add(key)
@@ -361,15 +362,20 @@ class Soak:
             comments.add(f"{name}: {endpoint}:{s['public']['port']}")
             chains.add(f"in-{name}")
         for family, keys in wanted.items():
+            inside = keys | {(s["public"]["address"], s["protocol"], str(s["public"]["port"]))
+                             for s in statuses.values() if s["family"] == f"ipv{family}"}
+            for kind in ("published", "loopback"):
+                found = elements(text, kind + family)
+                assert found == inside, f"{kind}{family}: {found}, not {inside}\n{text}"
             for kind in ("bound", "source", "inbound"):
                 found = elements(text, kind + family)
                 if kind == "inbound":
                     assert {e[0] for e in found} <= {'"wan"'}, found
                     found = {e[1:] for e in found}
                 assert found == keys, f"{kind}{family}: {found}, not {keys}\n{text}"
-        told = set(re.findall(r'comment "([\w-]+: \S+:\d+)"', text))
-        assert told == comments, f"{told ^ comments}\n{text}"
-        there = {c for c in re.findall(r"^\tchain (\S+) \{", text, re.M) if not c.startswith("loop-")}
+        told = set(re.findall(r'comment "([\w-]+: \S+:\d+)"', listing))
+        assert told == comments, f"{told ^ comments}\n{listing}"
+        there = set(re.findall(r"^\tchain (\S+) \{", text, re.M))
         assert there >= chains and {c for c in there - chains if c.startswith("in-")} == set(), there ^ chains
         assert set(re.findall(r"^\tcounter (\S+) \{", text, re.M)) == set(statuses), text
 

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What lies around the table: by which uplink a mapping's replies leave, and what else on this
+ * machine decides whether a connection arrives.
+ */
+
+#include "daemon_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pinhold/log.h>
+
+#include "notes.h"
+
+static bool routes_replies(const struct mapping_run *run)
+{
+	return run->current && run->config->reply_route && run->links.answer == PH_LINKS_FOUND;
+}
+
+/* A run's uplink as it is now; the table has its number. */
+static void set_uplink(struct mapping_run *run, const struct ph_uplink *uplink)
+{
+	bool same = run->uplink.number == uplink->number && run->uplink.answer == uplink->answer;
+
+	if (run->uplink.number != uplink->number)
+		ph_daemon_table_changed(run->daemon);
+	run->uplink = *uplink;
+	if (same)
+		return;
+	note_uplink(run);
+	run->outdated = true;
+	ph_daemon_touch(run);
+}
+
+static void decide(struct ph_daemon *d, const struct ph_links *view, struct ph_uplink_user *users,
+		   struct ph_uplink *answers)
+{
+	static const struct ph_uplink none = { .answer = PH_UPLINK_DEFAULT };
+	struct ph_reply_routes routes;
+	size_t n = 0;
+	int r;
+
+	for (size_t i = 0; i < d->n_runs; i++)
+		if (routes_replies(d->runs[i]))
+			users[n++] = (struct ph_uplink_user){
+				.interface = d->runs[i]->links.name,
+				.family = d->runs[i]->config->core.family,
+			};
+	r = ph_uplinks_decide(&d->uplinks, view, users, n, answers, &routes);
+	if (r < 0) {
+		ph_error("reply routing: %s", strerror(-r));
+		return;
+	}
+	/* Rules and routes first: only the table sends packets there. */
+	r = d->routes ? ph_routes_apply(d->routes, &routes, &d->marks) : 0;
+	if (r < 0 && r != d->routes_error)
+		ph_error("reply routing: %s: %s", ph_routes_failed(d->routes), strerror(-r));
+	d->routes_error = r;
+	ph_reply_routes_done(&routes);
+	n = 0;
+	for (size_t i = 0; i < d->n_runs; i++)
+		set_uplink(d->runs[i], routes_replies(d->runs[i]) ? &answers[n++] : &none);
+}
+
+static void see_default_route(struct ph_daemon *d, const struct ph_links *view)
+{
+	struct links_seen seen = { 0 };
+
+	seen.answer = ph_links_find(view, "auto", PH_IPV4, seen.name, &seen.index, &seen.address);
+	/* A few mappings' replies are first sent there. */
+	if (d->localnet_set && strcmp(seen.name, d->default_route.name) != 0)
+		ph_daemon_table_changed(d);
+	d->default_route = seen;
+}
+
+void surroundings_look(struct ph_daemon *d, const struct ph_links *view)
+{
+	struct ph_uplink_user *users = calloc(d->n_runs + 1, sizeof(*users));
+	struct ph_uplink *answers = calloc(d->n_runs + 1, sizeof(*answers));
+	struct surroundings_memo memo = { 0 };
+
+	see_default_route(d, view);
+	if (users && answers)
+		decide(d, view, users, answers);
+	free(users);
+	free(answers);
+	for (size_t i = 0; i < d->n_runs; i++)
+		surroundings_check(d->runs[i], &memo);
+}
+
+static const char *uplink_obstacle(const struct mapping_run *run)
+{
+	switch (run->uplink.answer) {
+	case PH_UPLINK_DEFAULT:
+		return NULL;
+	case PH_UPLINK_NUMBERED:
+		return run->config->core.family == PH_IPV4 &&
+				       ph_rp_filter_strict(run->links.name) == 1
+			       ? "strict rp_filter drops what comes in by the interface: set "
+				 "net.ipv4.conf.INTERFACE.rp_filter and conf.all.rp_filter to 0 or 2"
+			       : NULL;
+	case PH_UPLINK_NO_ROUTE:
+		return "replies may leave by another interface: no default route goes by this one";
+	case PH_UPLINK_TOO_MANY:
+		return "replies leave by another interface: there are more than three uplinks beside "
+		       "the default one";
+	}
+	return NULL;
+}
+
+static const char *target_obstacle(const struct mapping_run *run, struct surroundings_memo *memo)
+{
+	const struct ph_target *target = &run->config->core.target;
+
+	if (target->kind != PH_TARGET_ADDRESS)
+		return NULL;
+	if (!memo->asked || !ph_address_equal(&memo->address, &target->address))
+		*memo = (struct surroundings_memo){
+			.asked = true,
+			.address = target->address,
+			.answer = ph_reach(&target->address),
+		};
+	switch (memo->answer) {
+	case PH_REACH_UNROUTABLE:
+		return "there is no route to the target";
+	case PH_REACH_SILENT:
+		return "the target's address does not answer in its network";
+	case PH_REACH_UNKNOWN:
+	case PH_REACH_ROUTED:
+		return NULL;
+	}
+	return NULL;
+}
+
+void surroundings_check(struct mapping_run *run, struct surroundings_memo *memo)
+{
+	const char *obstacle = NULL;
+
+	if (run->current)
+		obstacle = uplink_obstacle(run);
+	run->cut_off = obstacle && run->uplink.answer != PH_UPLINK_TOO_MANY;
+	if (!obstacle && run->current && run->localnet_error)
+		obstacle = "route_localnet cannot be set on the interface, which a target in "
+			   "127.0.0.0/8 needs";
+	if (!obstacle && run->current)
+		obstacle = target_obstacle(run, memo);
+	if (obstacle == run->obstacle)
+		return;
+	run->obstacle = obstacle;
+	if (obstacle)
+		note_obstacle(run);
+	run->outdated = true;
+	ph_daemon_touch(run);
+}
+
+/* Whether somebody else's rules look at bits of ours: told, not changed. */
+void surroundings_marks(const struct ph_daemon *d)
+{
+	struct ph_rule_mark rule;
+
+	if (ph_routes_mark_in_use(d->plan.mask, &rule) == 1)
+		note_mark_in_use(d->plan.mask, &rule);
+}
+
+int surroundings_open(struct ph_daemon *d)
+{
+	const char *directory = getenv("STATE_DIRECTORY");
+	int r = ph_routes_open(&d->routes);
+
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		ph_warning("reply routing: rules or routes that a killed pinhold left stay: %s",
+			   strerror(-r));
+	r = ph_localnet_open(directory && *directory ? directory : d->run_directory, &d->localnet);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		ph_warning("route_localnet: what a killed pinhold left set cannot be looked up: %s",
+			   strerror(-r));
+	/* The table is right; now it may be on. */
+	ph_daemon_table_changed(d);
+	return 0;
+}
+
+void surroundings_close(struct ph_daemon *d)
+{
+	ph_localnet_close(d->localnet);
+	d->localnet = NULL;
+	if (d->routes)
+		ph_routes_remove(d->routes);
+	ph_routes_close(d->routes);
+	d->routes = NULL;
+}

@@ -10,10 +10,11 @@ import idle     # noqa: E402
 import recovery  # noqa: E402
 import scale    # noqa: E402
 import start    # noqa: E402
+import table    # noqa: E402
 from pinlab import Lab  # noqa: E402
 
 BENCHES = {"start": start.main, "idle": idle.main, "recovery": recovery.main, "scale": scale.main,
-           "forward": forward.main}
+           "table": table.main, "forward": forward.main}
 
 
 def main():

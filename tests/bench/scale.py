@@ -22,10 +22,10 @@ def configuration(lab, protocol, count, other=()):
                 f"{lab.nas.address}:{port + 1 if n in other else port}").section() for n in range(count))
 
 
-def all_up(lab, notices, count, timeout):
+def all_up(lab, notices, count, timeout, offset=OFFSET):
     """When the last mapping's public endpoint was in the kernel's table."""
     told = re.compile(rb"\bm(\d+): " + re.escape(lab.isp.public.encode()) + rb":(\d+)")
-    missing = {(b"%d" % n, b"%d" % (FIRST_BIND + n + OFFSET)) for n in range(count)}
+    missing = {(b"%d" % n, b"%d" % (FIRST_BIND + n + offset)) for n in range(count)}
 
     def complete(item):
         missing.difference_update(told.findall(item[1]))

@@ -330,8 +330,9 @@ int ph_nft_apply(struct ph_nft *nft, struct ph_table *desired)
 	nft->object[0] = '\0';
 	if (nft->installed)
 		r = install_difference(nft, desired);
-	/* A plain table can be taken away under our feet; so can our knowledge of it. */
-	if (r == -ENOENT)
+	/* A plain table can be taken away under our feet; so can our knowledge of it. And whatever
+	 * else the kernel does not like in the difference, the whole does not depend on it. */
+	if (r < 0 && r != -EPERM && r != -EMSGSIZE && r != -ENOMEM && r != -ENOBUFS)
 		r = install_whole(nft, desired);
 	if (r < 0)
 		return r;
@@ -388,6 +389,11 @@ int ph_nft_apply_change(struct ph_nft *nft, const struct ph_table *from, const s
 void ph_nft_distrust(struct ph_nft *nft)
 {
 	forget(nft);
+}
+
+bool ph_nft_is_installed(const struct ph_nft *nft)
+{
+	return nft->installed;
 }
 
 int ph_nft_remove(struct ph_nft *nft)

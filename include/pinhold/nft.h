@@ -46,6 +46,8 @@ int ph_nft_apply_change(struct ph_nft *nft, const struct ph_table *from, const s
 
 /* Somebody else has changed the kernel's table: the next ph_nft_apply() makes all of it anew. */
 void ph_nft_distrust(struct ph_nft *nft);
+/* Whether the kernel has the table that was installed last, as far as is known. */
+bool ph_nft_is_installed(const struct ph_nft *nft);
 
 /* Deletes the table, if this process installed one. 0 or -errno. */
 int ph_nft_remove(struct ph_nft *nft);

@@ -492,6 +492,7 @@ class Refusals(Test):
             self.assertEqual(ns.listing(), self.fresh("reference")[0])
 
     def test_difference_refused_at_each_message(self):
+        """Whatever the kernel dislikes in it: the whole table takes its place, in one transaction."""
         pairs = [("reference", "interfaces"), ("both-protocols", "swapped"),
                  ("tcp4", "tcp4-readdressed"), ("tcp4", "empty"), ("empty", "reference")]
         for before, after in pairs:
@@ -501,14 +502,11 @@ class Refusals(Test):
                 n = int(ns.ask("sent").split()[1])
                 want = ns.listing()
             with self.subTest(f"{before}, then {after}"), Namespace() as ns:
-                self.apply(ns, before)
-                was = ns.nft("-a", "list", "table", "inet", "pinhold")
                 for i in range(1, n + 1):
+                    self.apply(ns, before)
                     ns.ask("corrupt", i)
-                    self.assertEqual(ns.ask("apply", after).split()[0], "EINVAL", i)
-                    self.assertEqual(ns.nft("-a", "list", "table", "inet", "pinhold"), was, i)
-                self.apply(ns, after)
-                self.assertEqual(ns.listing(), want)
+                    self.apply(ns, after)
+                    self.assertEqual(blocks(unordered(ns.listing())), blocks(unordered(want)), i)
 
     def test_says_what_was_refused(self):
         with Namespace() as ns:

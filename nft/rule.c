@@ -7,10 +7,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <linux/if.h>
+#include <linux/ip.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
@@ -280,8 +282,8 @@ static int put_reply(struct encoder *enc)
 			   U8(NFTNL_EXPR_CMP_DATA, IP_CT_DIR_REPLY));
 }
 
-/* Its first octet says it. */
-static int put_to_localnet(struct encoder *enc)
+/* 127.0.0.0/8 in the IPv4 header at offset: its first octet says it. */
+static int put_localnet(struct encoder *enc, uint32_t offset)
 {
 	int r = 0;
 
@@ -289,7 +291,7 @@ static int put_to_localnet(struct encoder *enc)
 		r = put_meta_equals(enc, NFT_META_NFPROTO, NFPROTO_IPV4);
 	enc->guarded = true;
 	if (r == 0)
-		r = put_payload(enc, NFT_PAYLOAD_NETWORK_HEADER, 16, 1, FIRST_REGISTER);
+		r = put_payload(enc, NFT_PAYLOAD_NETWORK_HEADER, offset, 1, FIRST_REGISTER);
 	return r < 0 ? r
 		     : PUT(enc, "cmp", U32(NFTNL_EXPR_CMP_SREG, FIRST_REGISTER),
 			   U32(NFTNL_EXPR_CMP_OP, NFT_CMP_EQ), U8(NFTNL_EXPR_CMP_DATA, 127));
@@ -395,7 +397,9 @@ static int put_statement(struct encoder *enc, const struct ph_statement *s)
 	case PH_STMT_REDIRECT_MAP:
 		return put_redirect_map(enc, s);
 	case PH_STMT_TO_LOCALNET:
-		return put_to_localnet(enc);
+		return put_localnet(enc, offsetof(struct iphdr, daddr));
+	case PH_STMT_FROM_LOCALNET:
+		return put_localnet(enc, offsetof(struct iphdr, saddr));
 	case PH_STMT_OIF_NOT_LO:
 		return put_oif_not_lo(enc);
 	case PH_STMT_MASQUERADE:

@@ -302,6 +302,9 @@ static void print_statement(const struct ph_statement *s, FILE *out)
 	case PH_STMT_TO_LOCALNET:
 		fputs("ip daddr 127.0.0.0/8", out);
 		return;
+	case PH_STMT_FROM_LOCALNET:
+		fputs("ip saddr 127.0.0.0/8", out);
+		return;
 	case PH_STMT_OIF_NOT_LO:
 		fputs("oifname != \"lo\"", out);
 		return;

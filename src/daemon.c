@@ -455,6 +455,7 @@ static bool clean_up(struct ph_daemon *d)
 		uv_loop_close(&d->loop);
 		free(d->runs);
 		free(d->leaving);
+		free(d->outside);
 		free(d->config_path);
 	}
 	return clean;
@@ -489,9 +490,10 @@ static void init_handles(struct ph_daemon *d)
 
 void daemon_set_plan(struct ph_daemon *d, const struct ph_plan_options *plan)
 {
-	if (memcmp(&d->plan, plan, sizeof(d->plan)) != 0)
+	if (d->plan.mark != plan->mark || d->plan.mask != plan->mask)
 		d->rebuild = d->dirty = true;
-	d->plan = *plan;
+	d->plan.mark = plan->mark; /* what is outside, surroundings.c finds out */
+	d->plan.mask = plan->mask;
 	if (ph_marks_of(plan, &d->marks) < 0)
 		abort(); /* what reads the file sees to that */
 }

@@ -51,6 +51,7 @@ struct ph_daemon {
 
 	char *config_path; /* NULL: from the command line */
 	struct ph_plan_options plan;
+	char (*outside)[PH_INTERFACE_MAX + 1]; /* plan's list; owned */
 	struct ph_marks marks;     /* of plan */
 	struct mapping_run **runs; /* as configured, in the file's order */
 	size_t n_runs;
@@ -102,6 +103,8 @@ void localnet_before(struct ph_daemon *d, struct hold *const *holds,
 		     const struct ph_plan_mapping *wants, size_t n);
 void localnet_after(struct ph_daemon *d, struct hold *const *holds,
 		    const struct ph_plan_mapping *wants, size_t n);
+/* The table may be gone, and is not back yet: it is off until localnet_after(). */
+void localnet_unguarded(struct ph_daemon *d);
 
 /* surroundings.c */
 /* Removes what a killed pinhold left. 0 or -ENOMEM; anything else is logged and done without. */

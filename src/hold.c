@@ -356,6 +356,10 @@ uint64_t hold_want(const struct hold *hold, struct ph_plan_mapping *ret_want)
 	ret_want->uplink = run->uplink.number;
 	ret_want->own_port = hold->own.port;
 	set_turned_from(run, ret_want);
+	ret_want->public_is_inside =
+		ret_want->public_endpoint.port &&
+		ph_daemon_is_inside(run->daemon, &ret_want->private_endpoint.address,
+				    &ret_want->public_endpoint.address);
 	return generation;
 }
 

@@ -266,6 +266,8 @@ void daemon_update_table(struct ph_daemon *d)
 		}
 		if (!d->table_error)
 			note_table_failed(d->nft, r, true);
+		if (!ph_nft_is_installed(d->nft))
+			localnet_unguarded(d);
 		d->table_error = r;
 		d->dirty = false;
 		uv_timer_start(&d->table_retry, on_table_retry, RETRY_MS, 0);
@@ -316,10 +318,12 @@ static void on_foreign(uv_poll_t *poll, int status, int ready)
 		return;
 	delay = foreign_delay(d);
 	note_foreign(&foreign, delay);
-	if (delay)
-		uv_timer_start(&d->table_retry, on_table_retry, delay, 0);
-	else
+	if (!delay) {
 		d->dirty = true;
+		return;
+	}
+	localnet_unguarded(d);
+	uv_timer_start(&d->table_retry, on_table_retry, delay, 0);
 }
 
 static void watch_others(struct ph_daemon *d)

@@ -132,3 +132,11 @@ void localnet_after(struct ph_daemon *d, struct hold *const *holds,
 			report(holds[i], &wants[i], &list);
 	free(list.items);
 }
+
+void localnet_unguarded(struct ph_daemon *d)
+{
+	struct list none = { 0 };
+
+	if (d->localnet)
+		want(d, &none);
+}

@@ -115,6 +115,10 @@ struct mapping_run {
 uv_loop_t *ph_daemon_loop(struct ph_daemon *d);
 struct ph_resolver *ph_daemon_resolver(struct ph_daemon *d);
 struct ph_ports *ph_daemon_ports(struct ph_daemon *d);
+/* Whether what is said to be a mapping's public address is one of this machine's or its networks'.
+ * own: its private one. */
+bool ph_daemon_is_inside(const struct ph_daemon *d, const struct ph_address *own,
+			 const struct ph_address *address);
 /* Where IPv4's default route goes. */
 const struct links_seen *ph_daemon_default_route(const struct ph_daemon *d);
 uint64_t ph_daemon_now(const struct ph_daemon *d); /* ms, monotonic */

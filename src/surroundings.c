@@ -76,6 +76,37 @@ static void see_default_route(struct ph_daemon *d, const struct ph_links *view)
 	d->default_route = seen;
 }
 
+/* Where strangers come from: whether the mappings there are up or not. */
+static void see_outside(struct ph_daemon *d, const struct ph_links *view)
+{
+	const char **own = calloc(d->n_runs + 1, sizeof(*own));
+	char(*outside)[PH_INTERFACE_MAX + 1];
+	size_t n = 0;
+	int r = -ENOMEM;
+
+	/* An address, or `auto`, is what it was found to be. */
+	for (size_t i = 0; own && i < d->n_runs; i++)
+		own[i] = *d->runs[i]->links.name ? d->runs[i]->links.name
+						 : d->runs[i]->config->interface;
+	if (own)
+		r = ph_links_outside(view, own, d->n_runs, &outside, &n);
+	free(own);
+	if (r < 0) {
+		ph_error("loopback: who is outside: %s", strerror(-r));
+		return;
+	}
+	if (n == d->plan.n_outside &&
+	    (n == 0 || memcmp(outside, d->plan.outside, n * sizeof(*outside)) == 0)) {
+		free(outside);
+		return;
+	}
+	free(d->outside);
+	d->outside = outside;
+	d->plan.outside = (const char(*)[PH_INTERFACE_MAX + 1]) outside;
+	d->plan.n_outside = n;
+	ph_daemon_table_changed(d);
+}
+
 void surroundings_look(struct ph_daemon *d, const struct ph_links *view)
 {
 	struct ph_uplink_user *users = calloc(d->n_runs + 1, sizeof(*users));
@@ -83,6 +114,7 @@ void surroundings_look(struct ph_daemon *d, const struct ph_links *view)
 	struct surroundings_memo memo = { 0 };
 
 	see_default_route(d, view);
+	see_outside(d, view);
 	if (users && answers)
 		decide(d, view, users, answers);
 	free(users);
@@ -109,6 +141,28 @@ static const char *uplink_obstacle(const struct mapping_run *run)
 		       "the default one";
 	}
 	return NULL;
+}
+
+bool ph_daemon_is_inside(const struct ph_daemon *d, const struct ph_address *own,
+			 const struct ph_address *address)
+{
+	const struct ph_links *view;
+
+	return ph_rtnetlink_view(d->rtnetlink, &view) == 0 &&
+	       ph_links_is_inside(view, d->plan.outside, d->plan.n_outside, own, address);
+}
+
+/* As it is shown and told. */
+static const char *public_obstacle(const struct mapping_run *run)
+{
+	const struct ph_told *told = &run->told;
+
+	return told->public_endpoint.port &&
+			       ph_daemon_is_inside(run->daemon, &told->private_endpoint.address,
+						   &told->public_endpoint.address)
+		       ? "the servers say that the public address is one of this machine's, or of its "
+			 "networks: somebody lies"
+		       : NULL;
 }
 
 static const char *target_obstacle(const struct mapping_run *run, struct surroundings_memo *memo)
@@ -145,6 +199,8 @@ void surroundings_check(struct mapping_run *run, struct surroundings_memo *memo)
 	if (!obstacle && run->current && run->localnet_error)
 		obstacle = "route_localnet cannot be set on the interface, which a target in "
 			   "127.0.0.0/8 needs";
+	if (!obstacle && run->current)
+		obstacle = public_obstacle(run);
 	if (!obstacle && run->current)
 		obstacle = target_obstacle(run, memo);
 	if (obstacle == run->obstacle)

@@ -16,7 +16,7 @@
 
 enum ph_target_kind {
 	PH_TARGET_NONE,    /* translate nothing, only mark and count */
-	PH_TARGET_LOCAL,   /* a port of this machine: redirect */
+	PH_TARGET_LOCAL,   /* a port of this machine */
 	PH_TARGET_ADDRESS, /* dnat */
 };
 
@@ -29,6 +29,10 @@ struct ph_target {
 struct ph_plan_options {
 	uint32_t mark; /* the accept bit in the conntrack mark */
 	uint32_t mask; /* the bits that are pinhold's, at least four; mark is inside it */
+	/* Interfaces that are ways to the Internet though no mapping's private endpoint is there
+	 * now: who comes by them is not inside. Any order, duplicates allowed. Borrowed. */
+	const char (*outside)[PH_INTERFACE_MAX + 1];
+	size_t n_outside;
 };
 
 /* What the bits of the mask mean. */
@@ -69,6 +73,8 @@ struct ph_plan_mapping {
 	bool retiring; /* the old port of two: its chain is old-NAME */
 	bool loopback; /* clients inside reach the private and the public endpoint, too */
 	bool snat;     /* masquerade towards the target */
+	/* The public address is said to be one inside: nobody is led by it. */
+	bool public_is_inside;
 	/* The local port of our own sockets where a service of this machine has the bind port; 0:
 	 * they are on the bind port itself. */
 	uint16_t own_port;

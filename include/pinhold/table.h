@@ -90,25 +90,26 @@ struct ph_set {
 };
 
 enum ph_statement_kind {
-	PH_STMT_MATCH,        /* KEY @SET: go on only if it is there */
-	PH_STMT_VMAP,         /* KEY vmap @SET */
-	PH_STMT_SNAT_MAP,     /* snat to KEY map @SET */
-	PH_STMT_DNAT_MAP,     /* dnat to KEY map @SET */
-	PH_STMT_REDIRECT_MAP, /* redirect to :KEY map @SET */
-	PH_STMT_MARK,         /* ct mark set ct mark and not MASK or MARK */
-	PH_STMT_MARKED,       /* ct mark and MASK == MARK: go on only then */
-	PH_STMT_FWMARK,       /* meta mark set meta mark and not MASK or MARK */
-	PH_STMT_REPLY,        /* ct direction reply: go on only in that direction */
-	PH_STMT_LIMIT,        /* limit rate ...: go on only below it */
-	PH_STMT_COUNTER,      /* counter name NAME */
-	PH_STMT_L4PROTO,      /* meta l4proto PROTO: go on only if it is that */
-	PH_STMT_TO_LOCALNET,  /* ip daddr 127.0.0.0/8: go on only then */
-	PH_STMT_OIF_NOT_LO,   /* oifname != "lo": go on only then */
-	PH_STMT_DNAT,         /* dnat to ENDPOINT */
-	PH_STMT_REDIRECT,     /* redirect to :PORT */
-	PH_STMT_MASQUERADE,   /* masquerade */
-	PH_STMT_RETURN,       /* return */
-	PH_STMT_DROP,         /* drop */
+	PH_STMT_MATCH,         /* KEY @SET: go on only if it is there */
+	PH_STMT_VMAP,          /* KEY vmap @SET */
+	PH_STMT_SNAT_MAP,      /* snat to KEY map @SET */
+	PH_STMT_DNAT_MAP,      /* dnat to KEY map @SET */
+	PH_STMT_REDIRECT_MAP,  /* redirect to :KEY map @SET */
+	PH_STMT_MARK,          /* ct mark set ct mark and not MASK or MARK */
+	PH_STMT_MARKED,        /* ct mark and MASK == MARK: go on only then */
+	PH_STMT_FWMARK,        /* meta mark set meta mark and not MASK or MARK */
+	PH_STMT_REPLY,         /* ct direction reply: go on only in that direction */
+	PH_STMT_LIMIT,         /* limit rate ...: go on only below it */
+	PH_STMT_COUNTER,       /* counter name NAME */
+	PH_STMT_L4PROTO,       /* meta l4proto PROTO: go on only if it is that */
+	PH_STMT_TO_LOCALNET,   /* ip daddr 127.0.0.0/8: go on only then */
+	PH_STMT_FROM_LOCALNET, /* ip saddr 127.0.0.0/8: go on only then */
+	PH_STMT_OIF_NOT_LO,    /* oifname != "lo": go on only then */
+	PH_STMT_DNAT,          /* dnat to ENDPOINT */
+	PH_STMT_REDIRECT,      /* redirect to :PORT */
+	PH_STMT_MASQUERADE,    /* masquerade */
+	PH_STMT_RETURN,        /* return */
+	PH_STMT_DROP,          /* drop */
 };
 
 struct ph_statement {

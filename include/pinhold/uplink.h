@@ -70,3 +70,21 @@ struct ph_uplinks {
 int ph_uplinks_decide(struct ph_uplinks *uplinks, const struct ph_links *view,
 		      const struct ph_uplink_user *users, size_t n, struct ph_uplink *ret_answers,
 		      struct ph_reply_routes *ret_routes);
+
+/*
+ * Where those come from who are not inside: the interfaces of default routes, in use or not, and
+ * the mappings' own. settings: each mapping's `interface`, or what it was found to be; "auto" and
+ * addresses are passed over. Each once. 0 or -ENOMEM; *ret_outside is to be freed.
+ */
+int ph_links_outside(const struct ph_links *view, const char *const settings[], size_t n,
+		     char (**ret_outside)[PH_INTERFACE_MAX + 1], size_t *ret_n);
+
+/*
+ * Whether an address that servers take for a mapping's public one is this machine's own or one of
+ * the networks inside: then they lie, or one on the way does, and to lead clients inside elsewhere
+ * for it would cut them off from what is there. own: the mapping's private address, which may be
+ * the public one. outside: of ph_links_outside().
+ */
+bool ph_links_is_inside(const struct ph_links *view, const char (*outside)[PH_INTERFACE_MAX + 1],
+			size_t n_outside, const struct ph_address *own,
+			const struct ph_address *address);

@@ -197,10 +197,26 @@ static int describe(const struct ph_config_mapping *m, bool file, const struct p
 	return 0;
 }
 
+static int see_outside(const struct ph_config *config, const struct ph_links *view,
+		       char (**ret_outside)[PH_INTERFACE_MAX + 1], size_t *ret_n)
+{
+	const char **settings = calloc(config->n_mappings + 1, sizeof(*settings));
+	int r = -ENOMEM;
+
+	for (size_t i = 0; settings && i < config->n_mappings; i++)
+		settings[i] = config->mappings[i]->interface;
+	if (settings)
+		r = ph_links_outside(view, settings, config->n_mappings, ret_outside, ret_n);
+	free(settings);
+	return r;
+}
+
 /* The table, or an exit status. */
 static int plan(const struct ph_config *config, const struct ph_links *view,
 		struct resolver *resolver, struct peers *peers, struct ph_plan_mapping *wants)
 {
+	struct ph_plan_options options = config->plan;
+	char(*outside)[PH_INTERFACE_MAX + 1] = NULL;
 	struct ph_table *table = NULL;
 	size_t n = 0;
 	int r;
@@ -220,11 +236,14 @@ static int plan(const struct ph_config *config, const struct ph_links *view,
 			resolver->left_out);
 	r = number_uplinks(config, view, wants, n);
 	if (r == 0)
-		r = ph_table_new(&config->plan, wants, n, &table);
-	if (r < 0)
-		return r;
-	r = ph_nft_print(table, stdout);
+		r = see_outside(config, view, &outside, &options.n_outside);
+	options.outside = (const char(*)[PH_INTERFACE_MAX + 1]) outside;
+	if (r == 0)
+		r = ph_table_new(&options, wants, n, &table);
+	if (r == 0)
+		r = ph_nft_print(table, stdout);
 	ph_table_free(table);
+	free(outside);
 	return r;
 }
 

@@ -72,8 +72,10 @@ static size_t lay_out(struct ph_plan_maker *m, char *base)
 	m->statements =
 		carve(base, &at, PH_PLAN_BASE_RULES * PH_PLAN_RULE_STATEMENTS + sizes->statements,
 		      sizeof(*m->statements));
-	m->elements = carve(base, &at, s->uplinks.n + s->peers4.n + s->peers6.n + sizes->elements,
-			    sizeof(*m->elements));
+	m->elements =
+		carve(base, &at,
+		      s->uplinks.n + s->outside.n + s->peers4.n + s->peers6.n + sizes->elements,
+		      sizeof(*m->elements));
 	m->text = carve(base, &at, sizes->text, 1);
 	m->text_end = base ? base + at : NULL;
 	m->table = base ? t : NULL;

@@ -156,6 +156,12 @@ static void make_prerouting(struct ph_plan_maker *m)
 	put_lookup(m, PH_STMT_MATCH, &key_iif, &ph_plan_uplinks);
 	put_statement(m, PH_STMT_RETURN);
 	put_rule(m, chain, first, "from outside to anything else: not our business");
+	if (m->sorted->outside.n) {
+		first = m->statements;
+		put_lookup(m, PH_STMT_MATCH, &key_iif, &ph_plan_outside);
+		put_statement(m, PH_STMT_RETURN);
+		put_rule(m, chain, first, "from outside by another way: not our business");
+	}
 	for (size_t i = 0; i < PH_PLAN_TWINS; i++) {
 		const struct ph_plan_twin *t = &ph_plan_twins[i];
 
@@ -197,6 +203,15 @@ static void make_postrouting(struct ph_plan_maker *m)
 			put_lookup(m, PH_STMT_SNAT_MAP, &t->from, t->borrow);
 			put_rule(m, chain, first,
 				 "our own flows leave from the borrowed bind port");
+			/* Both from the bind port to one server would be one flow to conntrack,
+			 * and whoever came second could not send. */
+			first = m->statements;
+			put_lookup(m, PH_STMT_MATCH, &key_oif, &ph_plan_uplinks);
+			put_lookup(m, PH_STMT_MATCH, &t->to, t->peers);
+			put_lookup(m, PH_STMT_MATCH, &t->from, t->borrowed);
+			put_statement(m, PH_STMT_RETURN);
+			put_rule(m, chain, first,
+				 "the service's flows to our servers: from any free port");
 		}
 		first = m->statements;
 		put_lookup(m, PH_STMT_MATCH, &key_oif, &ph_plan_uplinks);
@@ -204,7 +219,8 @@ static void make_postrouting(struct ph_plan_maker *m)
 		put_rule(m, chain, first, "what leaves from a bind port keeps it");
 	}
 	first = m->statements;
-	put_mark(m, PH_STMT_MARKED, marks->masquerade, marks->masquerade);
+	put_mark(m, PH_STMT_MARKED, marks->accept | marks->masquerade,
+		 marks->accept | marks->masquerade);
 	put_statement(m, PH_STMT_OIF_NOT_LO);
 	put_statement(m, PH_STMT_MASQUERADE);
 	put_rule(m, chain, first, "loopback and snat: replies come back this way");
@@ -220,6 +236,11 @@ static void make_guard(struct ph_plan_maker *m)
 	put_statement(m, PH_STMT_TO_LOCALNET);
 	put_statement(m, PH_STMT_DROP);
 	put_rule(m, chain, first, "route_localnet lets nobody in but who is translated");
+	first = m->statements;
+	put_lookup(m, PH_STMT_MATCH, &key_iif, &ph_plan_localnet);
+	put_statement(m, PH_STMT_FROM_LOCALNET);
+	put_statement(m, PH_STMT_DROP);
+	put_rule(m, chain, first, "nor anybody who says that he is this machine");
 }
 
 /* In the direction of the reply alone: towards the target the main table is right. */
@@ -233,7 +254,8 @@ static void make_replies(struct ph_plan_maker *m, struct ph_chain *chain)
 		if (!m->sorted->uplink[i])
 			continue;
 		put_statement(m, PH_STMT_REPLY);
-		put_mark(m, PH_STMT_MARKED, marks->uplink[i], marks->uplinks);
+		put_mark(m, PH_STMT_MARKED, marks->accept | marks->uplink[i],
+			 marks->accept | marks->uplinks);
 		put_mark(m, PH_STMT_FWMARK, marks->uplink[i], marks->uplinks);
 		put_rule(m, chain, first, "replies leave by the uplink they came by");
 	}
@@ -262,12 +284,15 @@ static void put_translation(struct ph_plan_maker *m, const struct ph_plan_mappin
 		return;
 	/* The map's key has it already; nft's grammar wants it all the same before a port. */
 	put_statement(m, PH_STMT_L4PROTO)->proto = p->proto;
-	if (p->target.kind == PH_TARGET_LOCAL) {
+	/* A UDP service answers from the interface's first address, which `redirect` chooses, too;
+	 * a TCP one from the address it was asked at, which may be another. */
+	if (p->target.kind == PH_TARGET_LOCAL && p->proto == PH_UDP) {
 		put_statement(m, PH_STMT_REDIRECT)->port = port;
 		return;
 	}
 	s = put_statement(m, PH_STMT_DNAT);
-	s->endpoint.address = p->target.address;
+	s->endpoint.address =
+		p->target.kind == PH_TARGET_LOCAL ? p->private_endpoint.address : p->target.address;
 	s->endpoint.port = port;
 }
 

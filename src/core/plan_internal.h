@@ -44,7 +44,7 @@ struct ph_plan_sorted {
 	struct ph_plan_entry **by_endpoint; /* those with a private endpoint */
 	size_t n_endpoints;
 	struct ph_plan_sizes sizes; /* of what comes with the mappings */
-	struct ph_plan_keys uplinks, peers4, peers6;
+	struct ph_plan_keys uplinks, outside, peers4, peers6;
 	/* What some mapping needs. */
 	bool borrows4, borrows6;
 	bool localnet;               /* a target in 127.0.0.0/8 */
@@ -77,7 +77,7 @@ struct ph_plan_twin {
 #define PH_PLAN_TWINS 2
 
 extern const struct ph_plan_twin ph_plan_twins[PH_PLAN_TWINS];
-extern const struct ph_set_def ph_plan_uplinks, ph_plan_localnet;
+extern const struct ph_set_def ph_plan_uplinks, ph_plan_outside, ph_plan_localnet;
 
 /* plan_sort.c */
 
@@ -106,7 +106,7 @@ const char *ph_plan_text(struct ph_plan_maker *m, const char *a, const char *b);
 
 /* plan_chains.c */
 #define PH_PLAN_BASE_CHAINS 6
-#define PH_PLAN_BASE_RULES  ((size_t)(7 + 8 * PH_PLAN_TWINS + 2 * PH_UPLINKS_MAX))
+#define PH_PLAN_BASE_RULES  ((size_t)(9 + 9 * PH_PLAN_TWINS + 2 * PH_UPLINKS_MAX))
 /* Of each of those at most. */
 #define PH_PLAN_RULE_STATEMENTS 7
 void ph_plan_make_chains(struct ph_plan_maker *m);
@@ -114,7 +114,7 @@ void ph_plan_make_chains(struct ph_plan_maker *m);
 void ph_plan_chain_sizes(const struct ph_plan_mapping *p, struct ph_plan_sizes *sizes);
 
 /* plan_sets.c */
-#define PH_PLAN_BASE_SETS (2 + 12 * PH_PLAN_TWINS)
+#define PH_PLAN_BASE_SETS (3 + 12 * PH_PLAN_TWINS)
 /* The definitions of sets that mappings bring; before the chains, which refer to them. */
 void ph_plan_make_defs(struct ph_plan_maker *m);
 /* The rest; refers to the chains' names. */

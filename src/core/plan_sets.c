@@ -67,6 +67,13 @@ const struct ph_set_def ph_plan_localnet = {
 	.key = { PH_TYPE_IFNAME },
 };
 
+const struct ph_set_def ph_plan_outside = {
+	.name = "outside",
+	.rank = RANK_LOCALNET, /* the names tell them apart */
+	.n_key = 1,
+	.key = { PH_TYPE_IFNAME },
+};
+
 #define TWIN(n)                                                                                 \
 	{                                                                                       \
 		.family = PH_IPV##n, .peers = &def_peers##n, .bound = &def_bound##n,            \
@@ -174,7 +181,7 @@ static size_t inside(const struct ph_plan_mapping *p, const struct ph_endpoint *
 	if (!p->loopback || !ph_plan_is_open(p))
 		return 0;
 	ret_keys[n++] = &p->private_endpoint;
-	if (p->public_endpoint.port &&
+	if (p->public_endpoint.port && !p->public_is_inside &&
 	    !ph_endpoint_equal(&p->public_endpoint, &p->private_endpoint))
 		ret_keys[n++] = &p->public_endpoint;
 	return n;
@@ -413,6 +420,8 @@ void ph_plan_make_sets(struct ph_plan_maker *m)
 		make_twin(m, &ph_plan_twins[i]);
 	if (m->sorted->localnet)
 		make_set(m, PH_IPV4, &ph_plan_localnet, put_localnet);
+	if (m->sorted->outside.n)
+		make_set_from_keys(m, &ph_plan_outside, &m->sorted->outside);
 	make_allow_sets(m, PH_IPV4);
 	make_allow_sets(m, PH_IPV6);
 }

@@ -163,21 +163,33 @@ size_t ph_plan_put_endpoint(uint8_t *buf, size_t at, enum ph_proto proto,
 	return ph_plan_put_port(buf, at + 4, e->port);
 }
 
-static int keys_insert(struct ph_plan_keys *k, const struct ph_plan_key *key)
+/* Where it is, or would be; *ret_there says which. */
+static size_t keys_find(const struct ph_plan_keys *k, const struct ph_plan_key *key,
+			bool *ret_there)
 {
 	size_t low = 0, high = k->n;
 
-	while (low < high) {
+	*ret_there = false;
+	while (low < high && !*ret_there) {
 		size_t middle = low + (high - low) / 2;
 		int order = memcmp(k->keys[middle].octets, key->octets, sizeof(key->octets));
 
-		if (!order)
-			return 0;
+		*ret_there = !order;
 		if (order < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
+	return *ret_there ? high : low;
+}
+
+static int keys_insert(struct ph_plan_keys *k, const struct ph_plan_key *key)
+{
+	bool there;
+	size_t low = keys_find(k, key, &there);
+
+	if (there)
+		return 0;
 	if (k->n == k->room) {
 		size_t room = k->room ? 2 * k->room : 16;
 		struct ph_plan_key *keys = reallocarray(k->keys, room, sizeof(*keys));
@@ -345,6 +357,25 @@ static void note_needs(struct ph_plan_sorted *s, const struct ph_plan_mapping *p
 	}
 }
 
+/* Ways to the Internet that are no uplink now. A name that cannot be in a set is none. */
+static int collect_outside(struct ph_plan_sorted *s, const struct ph_plan_options *options)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < options->n_outside; i++) {
+		struct ph_plan_key key = {};
+		bool there;
+
+		if (!interface_is_valid(options->outside[i]))
+			continue;
+		ph_plan_put_interface(key.octets, 0, options->outside[i]);
+		keys_find(&s->uplinks, &key, &there);
+		if (!there)
+			r = keys_insert(&s->outside, &key);
+	}
+	return r;
+}
+
 static int sort_mappings(struct ph_plan_sorted *s, const struct ph_plan_mapping *mappings, size_t n)
 {
 	const struct ph_plan_mapping *before = NULL;
@@ -395,6 +426,8 @@ int ph_plan_sort(const struct ph_plan_options *options, const struct ph_plan_map
 	s.by_endpoint = calloc(n + 1, sizeof(*s.by_endpoint));
 	if (s.entries && s.by_name && s.by_endpoint)
 		r = sort_mappings(&s, mappings, n);
+	if (r == 0)
+		r = collect_outside(&s, options);
 	if (r < 0) {
 		ph_plan_sorted_done(&s);
 		return r;
@@ -409,6 +442,7 @@ void ph_plan_sorted_done(struct ph_plan_sorted *s)
 	free(s->by_name);
 	free(s->by_endpoint);
 	free(s->uplinks.keys);
+	free(s->outside.keys);
 	free(s->peers4.keys);
 	free(s->peers6.keys);
 }

@@ -94,6 +94,7 @@ static bool statement_equal(const struct ph_statement *a, const struct ph_statem
 		return a->port == b->port;
 	case PH_STMT_REPLY:
 	case PH_STMT_TO_LOCALNET:
+	case PH_STMT_FROM_LOCALNET:
 	case PH_STMT_OIF_NOT_LO:
 	case PH_STMT_MASQUERADE:
 	case PH_STMT_RETURN:

@@ -281,3 +281,81 @@ int ph_uplinks_decide(struct ph_uplinks *uplinks, const struct ph_links *view,
 	free(answers);
 	return r;
 }
+
+/* ---- who is not inside ---- */
+
+static size_t add_outside(char (*outside)[PH_INTERFACE_MAX + 1], size_t n, const char *name)
+{
+	if (!*name || strlen(name) > PH_INTERFACE_MAX)
+		return n;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(outside[i], name) == 0)
+			return n;
+	strcpy(outside[n], name);
+	return n + 1;
+}
+
+int ph_links_outside(const struct ph_links *view, const char *const settings[], size_t n,
+		     char (**ret_outside)[PH_INTERFACE_MAX + 1], size_t *ret_n)
+{
+	char(*outside)[PH_INTERFACE_MAX + 1] = calloc(view->n_routes + n + 1, sizeof(*outside));
+	size_t n_outside = 0;
+
+	if (!outside)
+		return -ENOMEM;
+	for (size_t i = 0; i < view->n_routes; i++) {
+		const struct ph_link *link = ph_link_by_index(view, view->routes[i].index);
+
+		if (link)
+			n_outside = add_outside(outside, n_outside, link->name);
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct ph_address address;
+
+		if (strcmp(settings[i], "auto") != 0 && ph_address_parse(settings[i], &address) < 0)
+			n_outside = add_outside(outside, n_outside, settings[i]);
+	}
+	*ret_outside = outside;
+	*ret_n = n_outside;
+	return 0;
+}
+
+static bool is_outside(const struct ph_links *view, const char (*outside)[PH_INTERFACE_MAX + 1],
+		       size_t n_outside, int index)
+{
+	const struct ph_link *link = ph_link_by_index(view, index);
+
+	for (size_t i = 0; link && i < n_outside; i++)
+		if (strcmp(outside[i], link->name) == 0)
+			return true;
+	return false;
+}
+
+static bool is_near(const struct ph_link_address *near, const struct ph_address *address)
+{
+	struct ph_prefix net = { .address = near->address, .bits = near->bits };
+	struct ph_prefix other = { .address = *address, .bits = near->bits };
+
+	clear_host_bits(&net);
+	clear_host_bits(&other);
+	return compare_prefixes(&net, &other) == 0;
+}
+
+bool ph_links_is_inside(const struct ph_links *view, const char (*outside)[PH_INTERFACE_MAX + 1],
+			size_t n_outside, const struct ph_address *own,
+			const struct ph_address *address)
+{
+	if (ph_address_equal(own, address))
+		return false;
+	for (size_t i = 0; i < view->n_addresses; i++) {
+		const struct ph_link_address *a = &view->addresses[i];
+
+		if (a->address.family != address->family)
+			continue;
+		if (ph_address_equal(&a->address, address))
+			return true;
+		if (is_near(a, address) && !is_outside(view, outside, n_outside, a->index))
+			return true;
+	}
+	return false;
+}

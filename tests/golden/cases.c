@@ -16,6 +16,10 @@
 
 #define MARK .mark = 0x08000000, .mask = 0x0f000000
 
+/* One that is a mapping's uplink in some cases, and one that is not. */
+static const char outside[][PH_INTERFACE_MAX + 1] = { "wan3", "wan" };
+#define OUTSIDE .outside = outside, .n_outside = 2
+
 /* A mapping as a person writes it; what is left out is not known, or TCP on wan, closed, to
  * nowhere. */
 struct row {
@@ -46,7 +50,7 @@ static const struct test_case {
 	{ "empty", { MARK }, 0, false, { { 0 } } },
 	/* The configuration that nft/pinhold.nft describes. */
 	{ "reference",
-	  { MARK },
+	  { MARK, OUTSIDE },
 	  .rows = { { "web", PH_TCP, "wan", "100.64.0.2:8443", "203.0.113.7:32451",
 		      "192.168.10.50:443", .peers = { "198.51.100.10:3478", "198.51.100.20:80" },
 		      .inside = true, .allow = { "198.51.100.0/24", "203.0.113.64/26" },

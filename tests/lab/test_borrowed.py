@@ -53,6 +53,11 @@ def test_the_services_own_flows_keep_its_port(lab):
 
 
 @both
+def test_the_service_talks_to_the_same_server(lab, six):
+    scenarios.service_asks_server(lab, six)
+
+
+@both
 @pytest.mark.parametrize("borrowed", [False, True], ids=["bound", "borrowed"])
 def test_server_speaks_first_over_udp(lab, borrowed, six):
     scenarios.server_speaks_first(lab, six, borrowed)

@@ -5,6 +5,8 @@ import socket
 
 import pytest
 
+from pinlab.greeter import Greeter, greet
+
 PUBLIC = ("203.0.113.7", 32451)
 
 
@@ -142,3 +144,16 @@ def test_random_masquerading_does_not_move_the_bind_port(lab, protocol):
             seen = lab.internet.wait_holder_request()
             assert (seen["client"], seen["port"]) == ("203.0.113.7", "32451")
             assert lab.client.get(up.endpoint).body == "nas"
+
+
+def test_page_at_another_address_of_the_interface(lab):
+    """The mapping is that address's, and the service listens there alone."""
+    other = "100.64.0.77"
+    lab.gw.ns.ip(f"address add {other}/24 dev wan")
+    lab.isp.full_cone(32451, subscriber=other)
+    section = {"interface": other, "bind": 8443, "target": ":8080"}
+    try:
+        with Greeter(lab.gw.ns, 8080, "tcp", other), lab.pinhold_file({"web": section}) as p:
+            assert greet(lab.client, p.wait_hook("web").endpoint) == lab.client.address
+    finally:
+        lab.gw.ns.ip(f"address del {other}/24 dev wan")

@@ -55,6 +55,10 @@ def test_nobody_else_gets_in(lab):
     scenarios.localhost_guarded(lab)
 
 
+def test_nobody_pretends_to_be_this_machine(lab):
+    scenarios.localhost_spoofed(lab)
+
+
 def test_set_while_it_is_needed(lab, service):
     assert localnet(lab) == "0"
     with running(lab, section(lab)) as p:

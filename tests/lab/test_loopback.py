@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from pinlab import scenarios
+from pinlab import client, scenarios, scripted
 from pinlab.greeter import Greeter, greet
 from pinlab.scenarios import BIND, PUBLIC, address, ask, itself, mapping, private, public, running
 from pinlab.sniff import SYN, Sniffer
@@ -82,6 +82,35 @@ def test_whoever_is_inside_is_let_in(lab):
             assert ask(lab, lab.pc, PUBLIC) == lab.gw.address
             ask(lab, itself(lab), PUBLIC)
         assert lab.client.refused(PUBLIC) == "refused"
+
+
+def test_a_line_without_a_mapping_is_not_inside(lab):
+    scenarios.other_way(lab)
+
+
+def test_a_mapping_that_is_not_up_leaves_nobody_inside(lab):
+    """Its interface has no default route, and the mapping there is disabled."""
+    more = {"far": {**mapping(lab, interface="wan2"), "bind": 9000, "enabled": "no"}}
+    lab.ns["isp2"].ip("route add 203.0.113.7 via 100.65.0.2")
+    neighbour = client.Client(lab.ns["isp2"], "100.65.0.1", None)
+    try:
+        with running(lab, mapping(lab), more=more):
+            assert neighbour.refused(PUBLIC, timeout=2)
+    finally:
+        lab.ns["isp2"].ip("route del 203.0.113.7")
+
+
+def test_servers_that_lie_take_nothing_inside_away(lab):
+    """STUN is not signed: whoever is on the way may say that the public endpoint is one of the LAN's."""
+    lie = (lab.gw.address, 2222)
+    servers = [scripted.StunServer(s, lambda ask: ask.send(ask.success(lie))) for s in lab.internet.scripted[:2]]
+    section = mapping(lab, stun=[s.name for s in servers])
+    with servers[0], servers[1], Greeter(lab.gw.ns, lie[1]), lab.pinhold_file({"web": section}) as p:
+        assert p.wait_hook("web").endpoint == lie
+        for who in (lab.pc, itself(lab)):
+            greet(who, lie)
+            ask(lab, who, private(lab))
+        assert "one of this machine's" in p.status("web")["why"]
 
 
 def test_an_admins_mark_is_kept(lab):

@@ -36,14 +36,17 @@ BORROWED = "our own servers, where a service has the bind port: to our own port"
 PEERS = "our own servers: accepted, never translated"
 ARRIVAL = "from outside: to the mapping's chain"
 OTHERS = "from outside to anything else: not our business"
+ANOTHER = "from outside by another way: not our business"
 INSIDE = "from inside: to the target"
 ITSELF = "from this machine: to the target"
 LOCALHOST = "from this machine alone: to the target"
 HERE = "from inside: to this machine, where it will answer from"
 BORROW = "our own flows leave from the borrowed bind port"
+SERVICES = "the service's flows to our servers: from any free port"
 PINNED = "what leaves from a bind port keeps it"
 MASQUERADE = "loopback and snat: replies come back this way"
 GUARD = "route_localnet lets nobody in but who is translated"
+SPOOFED = "nor anybody who says that he is this machine"
 REPLIES = "replies leave by the uplink they came by"
 
 MUTANTS = {
@@ -54,6 +57,7 @@ MUTANTS = {
     f"prerouting/{ARRIVAL}/1": scenarios.outside,
     f"prerouting/{ARRIVAL}/2": six(scenarios.outside),
     f"prerouting/{OTHERS}/1": scenarios.no_way_round,
+    f"prerouting/{ANOTHER}/1": scenarios.other_way,
     f"prerouting/{HERE}/1": own(scenarios.loopback, protocol="udp"),
     f"prerouting/{HERE}/2": six(scenarios.loopback, where="gw", protocol="udp", more=BESIDE_UDP),
     f"prerouting/{INSIDE}/1": scenarios.loopback,
@@ -64,10 +68,13 @@ MUTANTS = {
     f"output/{LOCALHOST}/2": six(scenarios.from_itself, where="gw", protocol="udp", more=BESIDE_UDP),
     f"postrouting/{BORROW}/1": scenarios.identity,
     f"postrouting/{BORROW}/2": six(scenarios.identity, more=BESIDE),
+    f"postrouting/{SERVICES}/1": scenarios.service_asks_server,
+    f"postrouting/{SERVICES}/2": six(scenarios.service_asks_server, more=BESIDE_UDP),
     f"postrouting/{PINNED}/1": scenarios.pinned,
     f"postrouting/{PINNED}/2": six(scenarios.pinned),
     f"postrouting/{MASQUERADE}/1": scenarios.loopback,
     f"guard/{GUARD}/1": scenarios.localhost_guarded,
+    f"guard/{SPOOFED}/1": scenarios.localhost_spoofed,
     f"replies/{REPLIES}/1": uplinks.uplink_lan,
     f"replies-output/{REPLIES}/1": uplinks.uplink_own,
     "in-web/web/1": scenarios.outside,
@@ -170,6 +177,7 @@ def complete(lab):
         "dns6": section(9010, "gw", "udp", six=True),
         "admin": {**section(9007), "target": f"127.0.0.1:{scenarios.LOCAL}"},
         "cam": section(9008, snat="yes", interface="wan2", loopback="no"),
+        "off": section(9012, interface="wan3", enabled="no"),
     }
 
 
@@ -198,7 +206,7 @@ def test_every_rule_has_its_mutant(lab, mutant):
     lab.isp.full_cone_range(9001, 9010, 20000)
     lab.isp2.full_cone_range(9001, 9010, 20000)
     with lab.pinhold_file(sections) as p:
-        p.wait_hooks()
+        p.wait_hooks(*(name for name in sections if name != "off"))
         assert p.wait_hook("own", timeout=PATIENCE).event == "change"  # so that there are two ports of it
         found = rules(lab.gw.table())
     # What is there for other chains' sake: same6 has a chain like same's, but no second rule, and two like own's.

@@ -197,6 +197,9 @@ static inline void put_statement(struct text *t, const struct ph_statement *s)
 	case PH_STMT_TO_LOCALNET:
 		put(t, "to-localnet");
 		return;
+	case PH_STMT_FROM_LOCALNET:
+		put(t, "from-localnet");
+		return;
 	case PH_STMT_OIF_NOT_LO:
 		put(t, "oif-not-lo");
 		return;

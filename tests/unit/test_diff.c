@@ -109,6 +109,7 @@ static void test_private_endpoint_changes(void **state)
 	m[1].private_endpoint = endpoint("100.64.7.7:8443");
 	assert_steps(from, table_of(m, 2),
 		     "del element bound4\ndel element inbound4\ndel element source4\n"
+		     "flush chain in-web\nadd rule in-web\n"
 		     "add element bound4\nadd element inbound4\nadd element source4\n");
 }
 
@@ -180,7 +181,7 @@ static void test_guard_comes_and_goes(void **state)
 	with.target.address = endpoint("127.0.0.1:1").address;
 	assert_steps(table_of(&without, 1), table_of(&with, 1),
 		     "flush chain in-web\nadd set localnet\nadd chain guard\n"
-		     "add rule guard\nadd rule in-web\nadd element localnet\n");
+		     "add rule guard\nadd rule guard\nadd rule in-web\nadd element localnet\n");
 	assert_steps(table_of(&with, 1), table_of(&without, 1),
 		     "del element localnet\nflush chain guard\nflush chain in-web\n"
 		     "del chain guard\ndel set localnet\nadd rule in-web\n");
@@ -214,7 +215,7 @@ static void test_borrowed_comes_and_goes(void **state)
 	assert_steps(table_of(&without, 1), table_of(&with, 1),
 		     "del element bound4\nflush chain prerouting\nflush chain postrouting\n"
 		     "add set borrowed4\nadd set borrow4\nadd set answer4\n" RULES7
-		     "add rule prerouting\n" RULES3 "add rule postrouting\n"
+		     "add rule prerouting\n" RULES3 "add rule postrouting\nadd rule postrouting\n"
 		     "add element borrowed4\nadd element borrow4\nadd element answer4\n");
 	assert_steps(table_of(&with, 1), table_of(&without, 1),
 		     "del element borrowed4\ndel element borrow4\ndel element answer4\n"

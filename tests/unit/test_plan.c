@@ -62,7 +62,7 @@ static void test_base_chains(void **state)
 	assert_rules(t, "postrouting",
 		     "oif@uplinks, snat saddr.proto.sport@source4\n"
 		     "oif@uplinks, snat saddr.proto.sport@source6\n"
-		     "marked 04000000/04000000, oif-not-lo, masquerade\n");
+		     "marked 0c000000/0c000000, oif-not-lo, masquerade\n");
 	ph_table_free(t);
 }
 
@@ -195,7 +195,8 @@ static void test_target_port_follows(void **state)
 	(void)state;
 	m.target.port = 0;
 	t = table_of(&m, 1);
-	assert_rules(t, "in-web", "mark 08000000/0f000000, counter web, tcp, redirect 32451\n");
+	assert_rules(t, "in-web",
+		     "mark 08000000/0f000000, counter web, tcp, dnat 100.64.0.2:32451\n");
 	ph_table_free(t);
 
 	/* Nobody knows where to. */
@@ -261,7 +262,8 @@ static void test_moving_begins(void **state)
 /* Both bind ports let connections in, and one counter counts them. */
 static void test_moving_overlaps(void **state)
 {
-	static const char rule[] = "mark 08000000/0f000000, counter web, tcp, redirect 443\n";
+	static const char rule[] =
+		"mark 08000000/0f000000, counter web, tcp, dnat 100.64.0.2:443\n";
 	struct ph_plan_mapping m[2];
 	struct ph_table *t = table_of(m, moving(2, m));
 

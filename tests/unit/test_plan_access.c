@@ -128,9 +128,11 @@ static void test_allow(void **state)
 	assert_rules(t, "in-web",
 		     "saddr@allow4-web, mark 08000000/0f000000, counter web, tcp, "
 		     "dnat 192.168.10.50:443\n");
-	assert_rules(t, "in-six",
-		     "saddr@allow6-six, mark 08000000/0f000000, counter six, tcp, redirect 443\n");
-	assert_rules(t, "in-open", "mark 08000000/0f000000, counter open, tcp, redirect 443\n");
+	assert_rules(
+		t, "in-six",
+		"saddr@allow6-six, mark 08000000/0f000000, counter six, tcp, dnat [2001:db8::2]:443\n");
+	assert_rules(t, "in-open",
+		     "mark 08000000/0f000000, counter open, tcp, dnat 100.64.0.2:443\n");
 	assert_ranges(t, "allow4-web", four);
 	assert_ranges(t, "allow6-six", six);
 	/* The same addresses under two names: sets are found by the mapping's name. */
@@ -215,11 +217,11 @@ static void test_allow_while_moving(void **state)
 		assert_int_equal(allow->references, 2);
 		assert_rules(t, "in-web",
 			     "saddr@allow4-web, mark 08000000/0f000000, counter web, tcp, "
-			     "redirect 443\n");
+			     "dnat 100.64.0.2:443\n");
 		if (moment == 2)
 			assert_rules(t, "old-web",
 				     "saddr@allow4-web, mark 08000000/0f000000, counter web, tcp, "
-				     "redirect 443\n");
+				     "dnat 100.64.0.2:443\n");
 		ph_table_free(t);
 		assert_int_equal(allow->references, 1);
 	}

@@ -66,9 +66,10 @@ static void test_borrowed_rules(void **state)
 		     "dnat daddr.proto.dport@loopback6\n");
 	assert_rules(t, "postrouting",
 		     "oif@uplinks, daddr.proto.dport@peers4, snat saddr.proto.sport@borrow4\n"
+		     "oif@uplinks, daddr.proto.dport@peers4, saddr.proto.sport@borrowed4, return\n"
 		     "oif@uplinks, snat saddr.proto.sport@source4\n"
 		     "oif@uplinks, snat saddr.proto.sport@source6\n"
-		     "marked 04000000/04000000, oif-not-lo, masquerade\n");
+		     "marked 0c000000/0c000000, oif-not-lo, masquerade\n");
 	ph_table_free(t);
 }
 
@@ -87,7 +88,7 @@ static void test_borrowed_ipv6(void **state)
 	assert_elements(t, "bound6", "");
 	assert_null(find_set_or_null(t, "borrowed4"));
 	assert_int_equal(find_chain(t, "prerouting")->n_rules, 8);
-	assert_int_equal(find_chain(t, "postrouting")->n_rules, 4);
+	assert_int_equal(find_chain(t, "postrouting")->n_rules, 5);
 	ph_table_free(t);
 }
 
@@ -127,8 +128,8 @@ static struct ph_plan_mapping by_uplink(const char *name, uint16_t port, unsigne
 static void test_replies(void **state)
 {
 	static const char one_and_three[] =
-		"reply, marked 01000000/03000000, fwmark 01000000/03000000\n"
-		"reply, marked 03000000/03000000, fwmark 03000000/03000000\n";
+		"reply, marked 09000000/0b000000, fwmark 01000000/03000000\n"
+		"reply, marked 0b000000/0b000000, fwmark 03000000/03000000\n";
 	struct ph_plan_mapping m[] = { by_uplink("a", 1, 3), by_uplink("b", 2, 0),
 				       by_uplink("c", 3, 1), by_uplink("d", 4, 3) };
 	const struct ph_chain *chain;
@@ -150,7 +151,7 @@ static void test_replies(void **state)
 	m[0].uplink = m[3].uplink = 2;
 	m[2].uplink = 0;
 	t = table_of(m, 4);
-	assert_rules(t, "replies", "reply, marked 02000000/03000000, fwmark 02000000/03000000\n");
+	assert_rules(t, "replies", "reply, marked 0a000000/0b000000, fwmark 02000000/03000000\n");
 	ph_table_free(t);
 }
 
@@ -218,11 +219,50 @@ static void test_everything_at_once(void **state)
 	assert_int_equal(t->n_chains, 6 + 5);
 	assert_int_equal(find_chain(t, "prerouting")->n_rules, 10);
 	assert_int_equal(find_chain(t, "output")->n_rules, 3);
-	assert_int_equal(find_chain(t, "postrouting")->n_rules, 5);
+	assert_int_equal(find_chain(t, "postrouting")->n_rules, 7);
 	assert_int_equal(find_chain(t, "replies")->n_rules, 3);
 	ph_table_free(t);
 	ph_prefixes_unref(allow[0]);
 	ph_prefixes_unref(allow[1]);
+}
+
+/* ---- who is not inside ---- */
+
+static void test_outside(void **state)
+{
+	/* One that is an uplink anyway, one twice, one that no set can hold. */
+	static const char outside[][PH_INTERFACE_MAX + 1] = { "wan", "wan2", "ppp0", "wan2", "w*" };
+	const struct ph_plan_options options = {
+		.mark = 0x08000000, .mask = 0x0f000000, .outside = outside, .n_outside = 5
+	};
+	const struct ph_plan_mapping m = web();
+	struct ph_table *t;
+
+	(void)state;
+	assert_int_equal(ph_table_new(&options, &m, 1, &t), 0);
+	assert_elements(t, "uplinks", "wan\n");
+	assert_elements(t, "outside", "ppp0\nwan2\n");
+	/* Before the rules for those inside. */
+	assert_int_equal(find_chain(t, "prerouting")->n_rules, 8);
+	assert_string_equal(find_chain(t, "prerouting")->rules[5].comment,
+			    "from outside by another way: not our business");
+	ph_table_free(t);
+}
+
+static void test_nobody_else_outside(void **state)
+{
+	static const char outside[][PH_INTERFACE_MAX + 1] = { "wan" };
+	const struct ph_plan_options options = {
+		.mark = 0x08000000, .mask = 0x0f000000, .outside = outside, .n_outside = 1
+	};
+	const struct ph_plan_mapping m = web();
+	struct ph_table *t;
+
+	(void)state;
+	assert_int_equal(ph_table_new(&options, &m, 1, &t), 0);
+	assert_null(find_set_or_null(t, "outside"));
+	assert_int_equal(find_chain(t, "prerouting")->n_rules, 7);
+	ph_table_free(t);
 }
 
 /* ---- loops ---- */
@@ -289,6 +329,8 @@ int main(void)
 		cmocka_unit_test(test_no_replies),
 		cmocka_unit_test(test_every_base_chain),
 		cmocka_unit_test(test_everything_at_once),
+		cmocka_unit_test(test_outside),
+		cmocka_unit_test(test_nobody_else_outside),
 		cmocka_unit_test(test_loop),
 	};
 

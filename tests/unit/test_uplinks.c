@@ -304,13 +304,66 @@ static void test_locals(void **state)
 	ph_reply_routes_done(&before);
 }
 
+/* ---- who is outside ---- */
+
+static void test_outside(void **state)
+{
+	static const char *const settings[] = { "auto",  "dsl",         "100.64.0.2",
+						"vlan7", "2001:db8::2", "dsl" };
+	struct world *w = *state;
+	char(*outside)[PH_INTERFACE_MAX + 1];
+	size_t n;
+
+	route(w, "lte", PH_IPV4, 0, "100.65.0.1");
+	route(w, "lte", PH_IPV6, 0, "");
+	route(w, "cut", PH_IPV4, 2000, "100.66.0.1");
+	assert_int_equal(ph_links_outside(&w->view, settings, 6, &outside, &n), 0);
+	assert_int_equal(n, 4);
+	assert_string_equal(outside[0], "lte");
+	assert_string_equal(outside[1], "cut");
+	assert_string_equal(outside[2], "dsl");
+	assert_string_equal(outside[3], "vlan7");
+	free(outside);
+}
+
+static bool is_inside(struct world *w, const char *own, const char *text)
+{
+	static const char outside[][PH_INTERFACE_MAX + 1] = { "dsl" };
+	const struct ph_address a = address(own), b = address(text);
+
+	return ph_links_is_inside(&w->view, outside, 1, &a, &b);
+}
+
+static void test_public_address_inside(void **state)
+{
+	struct world *w = *state;
+
+	has(w, "dsl", "203.0.113.2", 24);
+	has(w, "fib", "192.168.10.1", 24);
+	has(w, "cab", "10.0.0.1", 32);
+	has(w, "fib", "fd00:10::1", 64);
+	assert_true(is_inside(w, "203.0.113.2", "192.168.10.1"));
+	assert_true(is_inside(w, "203.0.113.2", "192.168.10.77"));
+	assert_true(is_inside(w, "203.0.113.2", "10.0.0.1"));
+	assert_true(is_inside(w, "2001:db8::2", "fd00:10::50"));
+	/* No NAT, and neighbours at the ISP. */
+	assert_false(is_inside(w, "203.0.113.2", "203.0.113.2"));
+	assert_false(is_inside(w, "203.0.113.2", "203.0.113.7"));
+	assert_false(is_inside(w, "203.0.113.2", "192.168.11.1"));
+	assert_false(is_inside(w, "203.0.113.2", "10.0.0.2"));
+	assert_false(is_inside(w, "2001:db8::2", "2001:db8::3"));
+	/* Another address of the machine's. */
+	assert_true(is_inside(w, "100.64.0.2", "203.0.113.2"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_need),    TEST(test_same_interface), TEST(test_down),
-		TEST(test_numbers), TEST(test_both_families),  TEST(test_locals),
+		TEST(test_need),    TEST(test_same_interface),        TEST(test_down),
+		TEST(test_numbers), TEST(test_both_families),         TEST(test_locals),
+		TEST(test_outside), TEST(test_public_address_inside),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,6 +178,21 @@ def no_way_round(lab, patience=PATIENCE):
         assert service.heard == [b"guest"]
 
 
+def other_way(lab, patience=PATIENCE):
+    """Nor is anybody inside who is on the wire of a line that no mapping uses."""
+    lab.gw.firewall("strict")
+    lab.gw.both_uplinks(scripted=False)
+    lab.ns["isp2"].ip("route add 203.0.113.7 via 100.65.0.2", "route add 100.64.0.2 via 100.65.0.2")
+    neighbour = client.Client(lab.ns["isp2"], "100.65.0.1", None)
+    try:
+        with running(lab, mapping(lab, allow="192.0.2.0/24"), patience=patience):
+            for endpoint in (PUBLIC, private(lab)):
+                assert neighbour.refused(endpoint, timeout=soon(patience)), f"{endpoint} lets him in"
+            ask(lab, lab.pc, PUBLIC, patience=patience)
+    finally:
+        lab.ns["isp2"].ip("route del 203.0.113.7", "route del 100.64.0.2")
+
+
 def unheard(who, endpoint, timeout=0.5):
     """Nobody answers a datagram."""
     try:
@@ -264,6 +279,23 @@ def server_speaks_first(lab, six=False, borrowed=False, more=None, patience=PATI
         assert f"src={address_of_wan(lab, six)} dst={stun.address} sport={ours} dport=3478" in entry, entry
 
 
+def service_asks_server(lab, six=False, more=None, patience=PATIENCE):
+    """The service has the bind port, and talks to a server that pinhold talks to as well: from another port."""
+    server = lab.internet.scripted[0]
+    section = {**mapping(lab, protocol="udp", six=six, stun=f"s{server.number}.lab", interval="1h", verify="1h"),
+               "target": f":{BIND}"}
+    with scripted.StunServer(server, six=six) as stun, \
+            running(lab, section, more=more, patience=patience) as p, \
+            lab.gw.ns.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as s:
+        p.wait_state("web", lambda s: any(h["state"] == "open" for h in s["holders"]), patience)
+        s.bind((address_of_wan(lab, six), BIND))
+        s.settimeout(soon(patience))
+        s.connect((stun.address, 3478))
+        request = struct.pack("!HHI12s", 1, 0, 0x2112A442, b"the-services")
+        s.send(request)  # EPERM: both would be one flow
+        assert s.recv(500)[8:20] == request[8:20]
+
+
 def address_of_wan(lab, six):
     return lab.gw.wan6 if six else lab.gw.wan
 
@@ -302,6 +334,18 @@ def localhost_guarded(lab, name="admin", patience=PATIENCE):
             running(lab, section, name, patience=patience):
         inject(lab, ("127.0.0.1", LOCAL), b"intruder")
         inject(lab, private(lab), b"guest")
+        service.wait_heard(b"guest", soon(patience))
+        assert service.heard == [b"guest"]
+
+
+def localhost_spoofed(lab, name="admin", patience=PATIENCE):
+    """Nor does whoever says that he is 127.0.0.2 get to a service that believes it."""
+    port = 7778
+    section = {**mapping(lab), "target": f"127.0.0.1:{LOCAL}"}
+    with Greeter(lab.gw.ns, port, "udp", lab.gw.wan) as service, \
+            running(lab, section, name, patience=patience):
+        inject(lab, (lab.gw.wan, port), b"intruder", "127.0.0.2")
+        inject(lab, (lab.gw.wan, port), b"guest")
         service.wait_heard(b"guest", soon(patience))
         assert service.heard == [b"guest"]
 

@@ -124,10 +124,10 @@ void ph_table_patch(struct ph_table *t, const struct ph_op *ops, size_t n)
 {
 	for (size_t i = 0; i < n && ops[i].kind == PH_OP_DEL_ELEMENT; i++) {
 		const struct ph_op *added = partner(ops, n, i);
-		/* Found in a table that may be changed. */
-		struct ph_set *set = &t->sets[find_set(t, ops[i].set) - t->sets];
+		const struct ph_set *found = find_set(t, ops[i].set);
 
-		assert(added);
-		exchange(set, ops[i].element, added->element);
+		/* What ph_table_can_patch() has seen to. */
+		assert(added && found);
+		exchange(&t->sets[found - t->sets], ops[i].element, added->element);
 	}
 }

@@ -21,15 +21,14 @@ static struct ph_address address(const char *text)
 /* "10.0.0.0/8" */
 static struct ph_prefix prefix(const char *text)
 {
+	const size_t slash = strcspn(text, "/");
 	char copy[PH_ADDRESS_STRLEN];
-	char *slash;
 
-	assert_true(strlen(text) < sizeof(copy));
-	strcpy(copy, text);
-	slash = strchr(copy, '/');
-	assert_non_null(slash);
-	*slash = '\0';
-	return (struct ph_prefix){ address(copy), (uint8_t)strtoul(slash + 1, NULL, 10) };
+	assert_true(slash < sizeof(copy));
+	assert_int_equal(text[slash], '/');
+	memcpy(copy, text, slash);
+	copy[slash] = '\0';
+	return (struct ph_prefix){ address(copy), (uint8_t)strtoul(text + slash + 1, NULL, 10) };
 }
 
 /* Of words with spaces between them. */

@@ -130,6 +130,11 @@ void note_log(const struct hold *hold, const struct ph_action *a)
 		if (!a->repeated)
 			note_bind_taken(run, a);
 		break;
+	case PH_NOTE_LOOP:
+		ph_warning(
+			"loop mapping=%s target=%s: that is the mapping's own endpoint; for a service on this machine write target = :%u",
+			name, endpoint_text(&a->local, other), a->local.port);
+		break;
 	case PH_NOTE_LOST:
 		ph_warning("lost mapping=%s: no holder, and no STUN server answers; trying on",
 			   name);

@@ -277,6 +277,10 @@ static int build(const struct words *w, struct ph_config_mapping *m)
 		return wrong(
 			"-t: %s is where this mapping's connections arrive, a loop: for a service on this machine leave -t out and give its port alone, with -p",
 			w->target);
+	if (w->fwmark & PH_MASK_DEFAULT)
+		return wrong(
+			"-f: 0x%08lx has bits of 0x%08x, which pinhold needs itself: choose others",
+			w->fwmark, PH_MASK_DEFAULT);
 	if (w->interval_s)
 		core->interval_ms = (uint32_t)w->interval_s * 1000;
 	if (w->count)

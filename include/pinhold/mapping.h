@@ -119,6 +119,7 @@ enum ph_note {
 	PH_NOTE_CANNOT_VERIFY, /* too few STUN servers for a fresh one each `verify`: said once */
 	PH_NOTE_BIND_NEXT,     /* local: the bind port was taken, this one is tried now */
 	PH_NOTE_BIND_TAKEN, /* local: the bind port is taken, and there is no other; tried again */
+	PH_NOTE_LOOP,       /* local, the mapping's own endpoint, is its target: said once a loop */
 	PH_NOTE_LOST,       /* nothing holds the mapping any more */
 };
 

@@ -279,6 +279,18 @@ static void complete(struct ph_config_builder *b, struct ph_draft *d)
 	check_loop(b, d);
 }
 
+/* SO_MARK on our own packets would look like a reply that is routed back by an uplink. */
+static void check_fwmark(struct ph_config_builder *b, const struct ph_draft *d)
+{
+	uint32_t mask = b->config.plan.mask;
+
+	if (d->lines[PH_KEY_FWMARK] && d->m->fwmark & mask && !is_wrong(&b->global, PH_KEY_MARK))
+		ph_reports_mistake(
+			&b->reports, d->lines[PH_KEY_FWMARK],
+			"fwmark: 0x%08x has bits of mark's mask 0x%08x, which pinhold needs itself: choose others",
+			d->m->fwmark, mask);
+}
+
 static int by_name(const void *a, const void *b)
 {
 	const struct ph_draft *x = *(const struct ph_draft *const *)a;
@@ -428,8 +440,11 @@ void ph_check_file(struct ph_config_builder *b)
 				   "no section [mapping NAME]: there is nothing to hold");
 		return;
 	}
-	for (size_t i = 0; i < b->n_drafts; i++)
+	check_fwmark(b, &b->global);
+	for (size_t i = 0; i < b->n_drafts; i++) {
+		check_fwmark(b, &b->drafts[i]);
 		complete(b, &b->drafts[i]);
+	}
 	check_uplinks(b);
 	check_publishers(b);
 	sorted = reallocarray(NULL, b->n_drafts, sizeof(*sorted));

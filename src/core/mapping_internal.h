@@ -109,6 +109,7 @@ struct ph_mapping {
 	bool said_one_holder;
 	bool said_dependent;
 	bool said_cannot_verify;
+	bool said_loop; /* of this one */
 };
 
 /* The server index of the candidate that came by ALTERNATE-SERVER: no server of the list. */

@@ -25,8 +25,8 @@ static const char *why_opening(const struct ph_mapping *m)
 		return "the NAT gives each server another port (symmetric NAT): nobody outside can "
 		       "use it";
 	if (want_is_loop(m))
-		return "the target is the mapping's own endpoint: connections would go round in a "
-		       "circle";
+		return "the target is the mapping's own endpoint, a loop; for a service on this "
+		       "machine give only the port";
 	if (m->learned.port && mapping_open_holders(m) == 0)
 		return m->config.proto == PH_TCP ? "no keep-alive server can be reached"
 						 : "no STUN server keeps answering";
@@ -73,8 +73,9 @@ static const char *why(const struct ph_mapping *m)
 
 static struct ph_endpoint installed_public(const struct ph_mapping *m)
 {
-	/* The table goes on leading from it, for it may come back; but `down` has been told. */
-	if (m->state == PH_MAPPING_LOST)
+	/* Of one that is lost the table goes on leading from it, for it may come back; but `down`
+	 * has been told. */
+	if (m->state == PH_MAPPING_LOST || want_is_loop(m))
 		return (struct ph_endpoint){ 0 };
 	if (m->public_endpoint.port == 0 || m->installed >= m->public_generation)
 		return m->public_endpoint;

@@ -87,6 +87,18 @@ bool want_is_loop(const struct ph_mapping *m)
 	return ph_plan_is_loop(&want);
 }
 
+static void report_loop(struct ph_mapping *m, struct ph_actions *actions)
+{
+	struct ph_endpoint own = m->public_endpoint;
+
+	if (m->said_loop)
+		return;
+	m->said_loop = true;
+	if (!ph_address_equal(&own.address, &m->config.target.address))
+		own = m->private_endpoint;
+	mapping_note(actions, PH_NOTE_LOOP)->local = own;
+}
+
 void want_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actions)
 {
 	bool held = mapping_open_holders(m) > 0 || m->announced.port;
@@ -104,8 +116,10 @@ void want_settle(struct ph_mapping *m, uint64_t now_ms, struct ph_actions *actio
 		m->state = PH_MAPPING_OPENING;
 		if (m->announced.port)
 			want_announce(m, PH_ANNOUNCE_DOWN, now_ms, actions);
+		report_loop(m, actions);
 		return;
 	}
+	m->said_loop = false;
 	/* Nobody hears of an endpoint that nothing holds, nor of one that is not in the table. */
 	if (!held || m->public_endpoint.port == 0 || m->installed < m->public_generation ||
 	    !ph_endpoint_equal(&m->learned, &m->public_endpoint))

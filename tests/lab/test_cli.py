@@ -86,6 +86,7 @@ def test_version():
     [*WORKING, "-c", "many"],
     [*WORKING, "-f", "red"],
     [*WORKING, "-f", "0x100000000"],
+    [*WORKING, "-f", "0x08000000"],
     [*WORKING, "-s", ""],
     [*WORKING, "-s", "host:0"],
     [*WORKING, "-s", "host:65536"],

@@ -148,8 +148,11 @@ def test_loop_that_shows_only_later(lab, target):
     sections = {"web": {**mapping(lab), "target": target}, "nas": {**mapping(lab), "bind": 9000}}
     with lab.pinhold_file(sections) as p:
         ask(lab, lab.client, p.wait_hook("nas").endpoint)
-        status = p.wait_state("web", lambda s: s["why"])
-        assert status["state"] != "up" and "own endpoint" in status["why"], status
+        status = p.wait_state("web", lambda s: "own endpoint" in (s["why"] or ""))
+        assert status["state"] != "up", status
+        assert status["public"] is None, status
+        assert p.command_line("get", "web", "public-endpoint").returncode == 1
+        p.wait_log(rf"loop mapping=web target={re.escape(target)}: .* write target = :{target.split(':')[1]}$")
         assert "goto in-web" not in lab.gw.table()
         for who in (lab.client, lab.pc, itself(lab)):
             assert who.refused(PUBLIC, timeout=0.5)

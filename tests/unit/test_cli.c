@@ -601,6 +601,8 @@ static void test_words(void **state)
 		{ "ruleset -c /no/such/file", "/no/such/file: there is no such file" },
 		{ "ruleset -c/no/such/file", "/no/such/file: there is no such file" },
 		{ "ruleset -c 5 -k", "-k needs a value" }, /* natmap's -c */
+		{ "-b 8443 -f 0x01000000",
+		  "-f: 0x01000000 has bits of 0x0f000000, which pinhold needs itself" },
 	};
 	static const char *const helped[] = { "run",   "test",   "status", "get",
 					      "watch", "reload", "ruleset" };

@@ -46,7 +46,11 @@ static void assert_loop(struct world *w, unsigned ups, unsigned downs)
 {
 	assert_int_equal(ph_mapping_state(w->m), PH_MAPPING_OPENING);
 	assert_non_null(view(w).why);
-	assert_non_null(strstr(view(w).why, "circle"));
+	assert_non_null(strstr(view(w).why, "a loop"));
+	/* Nobody may use it, so nobody is told of it, not even by status. */
+	assert_int_equal(view(w).public_endpoint.port, 0);
+	/* The log tells it once. */
+	assert_int_equal(w->notes[PH_NOTE_LOOP], 1);
 	assert_int_equal(w->announced[PH_ANNOUNCE_UP], ups);
 	assert_int_equal(w->announced[PH_ANNOUNCE_DOWN], downs);
 	assert_int_equal(w->announced[PH_ANNOUNCE_CHANGE], 0);
@@ -70,13 +74,17 @@ static void test_private_endpoint(void **state)
 	world_start(w);
 	serve(w, 120000, at_1000);
 	assert_loop(w, 0, 0);
-	/* It is held all the same, and known: what is wrong is one line of the configuration. */
+	/* It is held all the same: what is wrong is one line of the configuration. */
 	assert_true(w->flows[0].connected && w->flows[1].connected);
-	assert_public(w, "203.0.113.7:1000");
 	set_target(w, "100.64.0.2:8444");
 	reconfigure(w);
 	serve(w, 1000, at_1000);
 	assert_up(w, 1, 0, "203.0.113.7:1000");
+	assert_public(w, "203.0.113.7:1000");
+	/* Another loop, after it was none, is news again. */
+	set_target(w, "100.64.0.2:8443");
+	reconfigure(w);
+	assert_int_equal(w->notes[PH_NOTE_LOOP], 2);
 	world_free(w);
 }
 
@@ -91,7 +99,8 @@ static void test_public_endpoint(void **state)
 
 		set_target(w, "203.0.113.7:1000");
 		world_start(w);
-		assert_null(strstr(view(w).why, "circle"));
+		assert_null(strstr(view(w).why, "a loop"));
+		assert_int_equal(w->notes[PH_NOTE_LOOP], 0);
 		serve(w, 120000, at_1000);
 		assert_loop(w, 0, 0);
 		/* The NAT gives another one. */

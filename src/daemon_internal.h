@@ -47,7 +47,8 @@ struct ph_daemon {
 	struct ph_ports *ports;
 	struct ph_control *control;
 	struct ph_notify *notify;
-	const char *run_directory; /* NULL: no state files */
+	const char *run_directory;   /* NULL: no state files */
+	const char *state_directory; /* for what must be put back; NULL: nothing is remembered */
 
 	char *config_path; /* NULL: from the command line */
 	struct ph_plan_options plan;
@@ -107,7 +108,8 @@ void localnet_after(struct ph_daemon *d, struct hold *const *holds,
 void localnet_unguarded(struct ph_daemon *d);
 
 /* surroundings.c */
-/* Removes what a killed pinhold left. 0 or -ENOMEM; anything else is logged and done without. */
+/* Removes what a killed pinhold left. 0, -ENOMEM or -EINVAL (STATE_DIRECTORY, which is logged);
+ * anything else is logged and done without. */
 int surroundings_open(struct ph_daemon *d);
 /* Puts everything back. */
 void surroundings_close(struct ph_daemon *d);

@@ -89,7 +89,7 @@ static void forget_old_flows(const struct ph_daemon *d, const struct wants *w)
 {
 	struct ph_conntrack_match *matches = calloc(2 * w->n + 1, sizeof(*matches));
 	size_t n = 0, deleted = 0;
-	int r;
+	int r = 0;
 
 	for (size_t i = 0; matches && i < w->n; i++) {
 		const struct ph_plan_mapping *old = &w->holds[i]->installed, *now = &w->list[i];
@@ -107,15 +107,15 @@ static void forget_old_flows(const struct ph_daemon *d, const struct wants *w)
 		if (match.destination.port)
 			matches[n++] = match;
 	}
-	if (n) {
+	if (!matches)
+		r = -ENOMEM;
+	else if (n)
 		r = ph_conntrack_forget(matches, n, &deleted);
-		if (r < 0)
-			ph_warning(
-				"old UDP flows go on to the old target until they end: conntrack: %s",
-				strerror(-r));
-		else if (deleted)
-			ph_info("old UDP flows ended flows=%zu", deleted);
-	}
+	if (r < 0)
+		ph_warning("old UDP flows go on to the old target until they end: conntrack: %s",
+			   strerror(-r));
+	else if (deleted)
+		ph_info("old UDP flows ended flows=%zu", deleted);
 	free(matches);
 }
 

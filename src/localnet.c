@@ -28,11 +28,11 @@ static size_t interfaces_of(const struct ph_daemon *d, const struct hold *hold,
 
 	if (!ph_plan_is_localnet(want))
 		return 0;
-	ret_list[n++] =
-		(struct ph_localnet_interface){ want->interface, hold->run->links.index, 0 };
+	ret_list[n++] = (struct ph_localnet_interface){ .name = want->interface,
+							.index = hold->run->links.index };
 	if (*want->turned_from)
-		ret_list[n++] = (struct ph_localnet_interface){ want->turned_from,
-								d->default_route.index, 0 };
+		ret_list[n++] = (struct ph_localnet_interface){ .name = want->turned_from,
+								.index = d->default_route.index };
 	return n;
 }
 
@@ -55,12 +55,16 @@ static bool is_guarded(const struct hold *hold, const char *name)
 
 static void want(struct ph_daemon *d, struct list *list)
 {
+	bool told = false;
 	int r;
 
 	if (list->n == 0 && !d->localnet_set)
 		return;
 	r = ph_localnet_want(d->localnet, list->items, list->n);
-	if (r < 0 && r != d->localnet_error)
+	/* What is wrong with the file is told for each mapping that needs it. */
+	for (size_t i = 0; i < list->n; i++)
+		told = told || list->items[i].by_file;
+	if (r < 0 && r != d->localnet_error && !told)
 		ph_error("route_localnet: %s", strerror(-r));
 	d->localnet_error = r;
 	d->localnet_set = list->n > 0;
@@ -100,21 +104,20 @@ static void report(struct hold *hold, const struct ph_plan_mapping *p, const str
 	struct mapping_run *run = hold->run;
 	struct ph_localnet_interface of[2];
 	struct surroundings_memo memo = { 0 };
-	const char *name = NULL;
-	int error = 0;
+	struct ph_localnet_interface failed = { 0 };
 	size_t n = interfaces_of(run->daemon, hold, p, of);
 
-	for (size_t i = 0; i < n && !error; i++) {
+	for (size_t i = 0; i < n && !failed.error; i++) {
 		const struct ph_localnet_interface *set = find(list, of[i].name);
 
-		name = of[i].name;
-		error = set ? set->error : -ENOMEM;
+		failed = set ? *set : of[i];
+		failed.error = set ? set->error : -ENOMEM;
 	}
-	if (error == run->localnet_error)
+	if (failed.error == run->localnet_error)
 		return;
-	run->localnet_error = error;
-	if (error)
-		note_localnet(run, name, error);
+	run->localnet_error = failed.error;
+	if (failed.error)
+		note_localnet(run, &failed, run->daemon->state_directory);
 	surroundings_check(run, &memo);
 }
 

@@ -147,6 +147,8 @@ static int read_file(const char *path, struct ph_config *ret_config)
 			CLI_USAGE,
 			"%s: there is no such file; name another with -c, or see pinhold.conf(5)",
 			path);
+	if (r == -EISDIR)
+		return cli_say(CLI_USAGE, "%s: is a directory; name a file with -c", path);
 	return cli_say(r == -ENOMEM ? CLI_FAILED : CLI_USAGE, "%s: %s", path, strerror(-r));
 }
 

@@ -82,6 +82,8 @@ struct links_seen {
 	struct ph_address address;
 };
 
+#define OBSTACLE_STRLEN 160
+
 struct mapping_run {
 	struct ph_daemon *daemon;
 	struct ph_config_mapping *config; /* owned */
@@ -91,12 +93,12 @@ struct mapping_run {
 	bool leaving;                     /* no longer configured; only its hooks still run */
 	struct links_seen links;
 	struct ph_uplink uplink; /* how replies find their way */
-	const char *obstacle;    /* what keeps connections from arriving, as far as is known here;
-				  * constant; NULL: nothing */
-	bool cut_off;            /* and servers' answers, too: why it may not even be up */
-	int localnet_error;      /* -errno: route_localnet could not be set */
-	struct hook_run *hooks;  /* a list */
-	struct ph_told told;     /* what hooks are to be told: the latest */
+	/* What keeps connections from arriving, as far as is known here; "": nothing. */
+	char obstacle[OBSTACLE_STRLEN];
+	bool cut_off;           /* and servers' answers, too: why it may not even be up */
+	int localnet_error;     /* -errno: route_localnet could not be set */
+	struct hook_run *hooks; /* a list */
+	struct ph_told told;    /* what hooks are to be told: the latest */
 	/* The successor's endpoint, to be told as soon as the table that lets it in is installed.
 	 */
 	bool promoted;

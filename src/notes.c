@@ -249,11 +249,20 @@ void note_table_failed(struct ph_nft *nft, int error, bool retried)
 		 hint, again);
 }
 
-void note_localnet(const struct mapping_run *run, const char *interface, int error)
+void note_localnet(const struct mapping_run *run, const struct ph_localnet_interface *failed,
+		   const char *directory)
 {
-	ph_error(
-		"target in 127.0.0.0/8 mapping=%s: net.ipv4.conf.%s.route_localnet cannot be set: %s; set it to 1 yourself (sysctl), or give pinhold write access to /proc/sys (in a systemd unit: ProtectKernelTunables=no)",
-		run->config->core.name, interface, strerror(-error));
+	const char *name = run->config->core.name;
+
+	if (failed->by_file)
+		ph_error(
+			"target in 127.0.0.0/8 mapping=%s: %s/" PH_LOCALNET_FILE
+			" cannot be written: %s; without it pinhold does not set net.ipv4.conf.%s.route_localnet; make the directory writable (STATE_DIRECTORY names it)",
+			name, directory, strerror(-failed->error), failed->name);
+	else
+		ph_error(
+			"target in 127.0.0.0/8 mapping=%s: net.ipv4.conf.%s.route_localnet cannot be set: %s; give pinhold write access to /proc/sys (systemd: ProtectKernelTunables=no), or set it to 1 yourself (sysctl) and drop 127.0.0.0/8 from outside in your own firewall",
+			name, failed->name, strerror(-failed->error));
 }
 
 void note_foreign(const struct ph_nft_foreign *foreign, uint64_t delay_ms)
@@ -295,6 +304,12 @@ void note_obstacle(const struct mapping_run *run)
 {
 	ph_warning("obstacle mapping=%s interface=%s: %s", run->config->core.name, run->links.name,
 		   run->obstacle);
+}
+
+void note_no_obstacle(const struct mapping_run *run)
+{
+	ph_info("no obstacle any more mapping=%s interface=%s", run->config->core.name,
+		run->links.name);
 }
 
 void note_mark_in_use(uint32_t mask, const struct ph_rule_mark *rule)

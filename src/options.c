@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,6 +191,10 @@ static int set_target(const struct words *w, struct ph_target *target)
 		return wrong("-t: %s is an IPv%d address, the mapping is IPv%d: give %s", w->target,
 			     (int)target->address.family, (int)w->family,
 			     w->family == PH_IPV4 ? "-6" : "-4");
+	if (target->address.family == PH_IPV6 &&
+	    memcmp(target->address.octets, &in6addr_loopback, sizeof(in6addr_loopback)) == 0)
+		return wrong(
+			"-t: ::1 is the loopback address, and IPv6 cannot forward to it: leave -t out and give the port with -p (the service must listen on all addresses)");
 	why = ph_target_refusal(&target->address);
 	return why ? wrong("-t: %s %s", w->target, why) : 0;
 }

@@ -62,7 +62,7 @@ void show_mapping(const struct mapping_run *run, struct ph_status_mapping *ret)
 		ret->why = links_why(run);
 		if (!ret->why &&
 		    (run->cut_off || ph_mapping_state(run->current->machine) == PH_MAPPING_UP))
-			ret->why = run->obstacle;
+			ret->why = *run->obstacle ? run->obstacle : NULL;
 		ret->own_port = run->current->own.port;
 		ret->uplink = run->uplink.number;
 		memcpy(ret->interface, run->links.name, sizeof(ret->interface));

@@ -8,6 +8,7 @@
 #include "daemon_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,7 +71,8 @@ static void see_default_route(struct ph_daemon *d, const struct ph_links *view)
 	struct links_seen seen = { 0 };
 
 	seen.answer = ph_links_find(view, "auto", PH_IPV4, seen.name, &seen.index, &seen.address);
-	/* A few mappings' replies are first sent there. */
+	/* Where replies to 127.0.0.0/8 targets are routed back, this interface needs
+	 * route_localnet too (hold.c, set_turned_from()). */
 	if (d->localnet_set && strcmp(seen.name, d->default_route.name) != 0)
 		ph_daemon_table_changed(d);
 	d->default_route = seen;
@@ -123,17 +125,22 @@ void surroundings_look(struct ph_daemon *d, const struct ph_links *view)
 		surroundings_check(d->runs[i], &memo);
 }
 
-static const char *uplink_obstacle(const struct mapping_run *run)
+/* text: the interface's name is put in. */
+static const char *uplink_obstacle(const struct mapping_run *run, char *text, size_t size)
 {
 	switch (run->uplink.answer) {
 	case PH_UPLINK_DEFAULT:
 		return NULL;
 	case PH_UPLINK_NUMBERED:
-		return run->config->core.family == PH_IPV4 &&
-				       ph_rp_filter_strict(run->links.name) == 1
-			       ? "strict rp_filter drops what comes in by the interface: set "
-				 "net.ipv4.conf.INTERFACE.rp_filter and conf.all.rp_filter to 0 or 2"
-			       : NULL;
+		if (run->config->core.family != PH_IPV4 ||
+		    ph_rp_filter_strict(run->links.name) != 1)
+			return NULL;
+		/* The kernel takes the higher one of the interface's and that of `all`. */
+		snprintf(text, size,
+			 "strict rp_filter drops what comes in by this interface: set its "
+			 "net.ipv4.conf.%s.rp_filter to 2",
+			 run->links.name);
+		return text;
 	case PH_UPLINK_NO_ROUTE:
 		return "replies may leave by another interface: no default route goes by this one";
 	case PH_UPLINK_TOO_MANY:
@@ -192,22 +199,28 @@ static const char *target_obstacle(const struct mapping_run *run, struct surroun
 void surroundings_check(struct mapping_run *run, struct surroundings_memo *memo)
 {
 	const char *obstacle = NULL;
+	char text[OBSTACLE_STRLEN];
+	bool told = false;
 
 	if (run->current)
-		obstacle = uplink_obstacle(run);
+		obstacle = uplink_obstacle(run, text, sizeof(text));
 	run->cut_off = obstacle && run->uplink.answer != PH_UPLINK_TOO_MANY;
-	if (!obstacle && run->current && run->localnet_error)
-		obstacle = "route_localnet cannot be set on the interface, which a target in "
-			   "127.0.0.0/8 needs";
+	if (!obstacle && run->current && run->localnet_error) {
+		obstacle = "route_localnet cannot be set on the interface, so nobody reaches the "
+			   "target; the log says why";
+		told = true; /* by note_localnet() */
+	}
 	if (!obstacle && run->current)
 		obstacle = public_obstacle(run);
 	if (!obstacle && run->current)
 		obstacle = target_obstacle(run, memo);
-	if (obstacle == run->obstacle)
+	if (strcmp(obstacle ? obstacle : "", run->obstacle) == 0)
 		return;
-	run->obstacle = obstacle;
-	if (obstacle)
+	snprintf(run->obstacle, sizeof(run->obstacle), "%s", obstacle ? obstacle : "");
+	if (obstacle && !told)
 		note_obstacle(run);
+	else if (!obstacle && run->current && run->links.answer == PH_LINKS_FOUND)
+		note_no_obstacle(run);
 	run->outdated = true;
 	ph_daemon_touch(run);
 }
@@ -224,14 +237,20 @@ void surroundings_marks(const struct ph_daemon *d)
 int surroundings_open(struct ph_daemon *d)
 {
 	const char *directory = getenv("STATE_DIRECTORY");
-	int r = ph_routes_open(&d->routes);
+	int r;
 
+	d->state_directory = directory && *directory ? directory : d->run_directory;
+	if (d->state_directory && *d->state_directory != '/') {
+		ph_error("STATE_DIRECTORY: %s is not an absolute path", d->state_directory);
+		return -EINVAL;
+	}
+	r = ph_routes_open(&d->routes);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0)
 		ph_warning("reply routing: rules or routes that a killed pinhold left stay: %s",
 			   strerror(-r));
-	r = ph_localnet_open(directory && *directory ? directory : d->run_directory, &d->localnet);
+	r = ph_localnet_open(d->state_directory, &d->localnet);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0)

@@ -65,9 +65,9 @@ const char usage_status[] =
 const char usage_get[] =
 	"pinhold get NAME FIELD\n"
 	"\n"
-	"Prints one value of the mapping NAME: state, public-address, public-port, public-endpoint, ip4p,\n"
-	"private-address, private-port, private-endpoint, protocol, interface, target, since, changes,\n"
-	"verified or connections. Exit status 1: it has no value now.\n";
+	"Prints one value of the mapping NAME: state, why, public-address, public-port, public-endpoint,\n"
+	"ip4p, private-address, private-port, private-endpoint, own-port, protocol, interface, uplink,\n"
+	"target, since, changes, verified or connections. Exit status 1: it has no value now.\n";
 
 const char usage_watch[] = "pinhold watch\n"
 			   "\n"

@@ -7,6 +7,7 @@
  * pinhold set it: also after a crash, because a file remembers that before it is done.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define PH_LOCALNET_FILE "route_localnet" /* no mapping's status file: those are NAME.json */
@@ -17,6 +18,7 @@ struct ph_localnet_interface {
 	const char *name; /* borrowed for the call */
 	int index;        /* that it has now: another one means that it was made anew */
 	int error;        /* set by the call: 0: it is set; else -errno, and it is not */
+	bool by_file;     /* set by the call: it is not because the file could not be written */
 };
 
 /*

@@ -13,6 +13,7 @@ static const struct field {
 	const char *key;   /* NULL: address and port in one */
 } fields[] = {
 	{ "state", NULL, "state" },
+	{ "why", NULL, "why" },
 	{ "public-address", "public", "address" },
 	{ "public-port", "public", "port" },
 	{ "public-endpoint", "public", NULL },
@@ -20,8 +21,10 @@ static const struct field {
 	{ "private-address", "private", "address" },
 	{ "private-port", "private", "port" },
 	{ "private-endpoint", "private", NULL },
+	{ "own-port", NULL, "own_port" },
 	{ "protocol", NULL, "protocol" },
 	{ "interface", NULL, "interface" },
+	{ "uplink", NULL, "uplink" },
 	{ "target", NULL, "target" },
 	{ "since", NULL, "since" },
 	{ "changes", NULL, "changes" },

@@ -258,7 +258,7 @@ static void print_summary(FILE *out, const json_t *daemon, const json_t *mapping
 			 : "a plain table (other programs can change it)",
 		 *error ? "; " : "", error);
 	if (age(table, "foreign_change", now, foreign)) {
-		strcat(line, "; changed from outside ");
+		strcat(line, "; another program changed it ");
 		strcat(line, foreign);
 		strcat(line, " ago");
 	}
@@ -339,9 +339,13 @@ static void print_endpoints(const struct page *p, const json_t *m)
 	long long changes = json_integer_value(json_object_get(m, "changes"));
 	char buf[CELL_OCTETS], since[96];
 
-	field(p, "public", "%s%s; %lld change%s", endpoint_text(m, "public", buf, sizeof(buf)),
-	      since_text(p, m, "endpoint_since", " since ", since, sizeof(since)), changes,
-	      changes == 1 ? "" : "s");
+	if (json_is_object(public))
+		field(p, "public", "%s%s; %lld change%s",
+		      endpoint_text(m, "public", buf, sizeof(buf)),
+		      since_text(p, m, "endpoint_since", " since ", since, sizeof(since)), changes,
+		      changes == 1 ? "" : "s");
+	else
+		field(p, "public", "-");
 	if (*member_text(public, "ip4p"))
 		field(p, "IP4P", "%s", member_text(public, "ip4p"));
 	field(p, "private", "%s%s%s", endpoint_text(m, "private", buf, sizeof(buf)),

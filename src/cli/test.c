@@ -37,6 +37,9 @@ int ph_test_file(const char *path)
 			fprintf(stderr,
 				"pinhold: %s: there is no such file; name another with -c, or see pinhold.conf(5)\n",
 				shown);
+		else if (r == -EISDIR)
+			fprintf(stderr, "pinhold: %s: is a directory; name a file with -c\n",
+				shown);
 		else if (r != -EINVAL)
 			fprintf(stderr, "pinhold: %s: %s\n", shown, strerror(-r));
 		return 2;

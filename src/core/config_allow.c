@@ -23,12 +23,37 @@ struct reading {
 	size_t n[2];
 };
 
+/* Why text is no prefix, as people often write one; NULL: it is just none. */
+static const char *prefix_slip(const char *text)
+{
+	size_t n = strcspn(text, "/-");
+	struct ph_address address, mask;
+	char copy[PH_ADDRESS_STRLEN];
+	uint32_t bits;
+
+	if (n >= sizeof(copy) || !text[n])
+		return NULL;
+	memcpy(copy, text, n);
+	copy[n] = '\0';
+	if (ph_address_parse(copy, &address) < 0)
+		return NULL;
+	if (text[n] == '-')
+		return "is a range: write prefixes";
+	if (ph_address_parse(text + n + 1, &mask) == 0)
+		return "has a netmask: write the number of bits, as in /24";
+	if (ph_number_parse(text + n + 1, &bits) < 0 || !strncmp(text + n + 1, "0x", 2))
+		return NULL;
+	return address.family == PH_IPV4 ? "has more bits than an IPv4 address (32)"
+					 : "has more bits than an IPv6 address (128)";
+}
+
 /* error and prefix are ph_prefix_parse()'s of text. */
 static void bad_prefix(struct reading *reading, const char *text, int error,
 		       const struct ph_prefix *prefix)
 {
 	struct ph_reports *reports = &reading->b->reports;
 	char shown[PH_SHOWN_STRLEN], right[PH_ADDRESS_STRLEN];
+	const char *slip = prefix_slip(text);
 
 	if (reading->n_bad++ >= BAD_LINES_MAX)
 		return;
@@ -40,9 +65,10 @@ static void bad_prefix(struct reading *reading, const char *text, int error,
 			reading->path, reading->line, shown,
 			ph_address_format(&prefix->address, right), prefix->bits);
 	else
-		ph_reports_mistake(reports, reading->b->line,
-				   "allow: %s:%u: \"%s\" is not ADDR/BITS or ADDR", reading->path,
-				   reading->line, shown);
+		ph_reports_mistake(reports, reading->b->line, "allow: %s:%u: \"%s\" %s",
+				   reading->path, reading->line, shown,
+				   slip ? slip
+					: "is not ADDR/BITS or ADDR; a comment begins with #");
 }
 
 static bool blank(char c)
@@ -239,6 +265,7 @@ void ph_allow_take(struct ph_config_builder *b, const char *value)
 	struct ph_draft_allow *allow = &b->allow;
 	char shown[PH_SHOWN_STRLEN], right[PH_ADDRESS_STRLEN];
 	struct ph_prefix prefix;
+	const char *slip;
 	int r;
 
 	if (*value == '@') {
@@ -253,7 +280,11 @@ void ph_allow_take(struct ph_config_builder *b, const char *value)
 				   ph_text_show(value, shown),
 				   ph_address_format(&prefix.address, right), prefix.bits);
 	} else if (r < 0) {
-		ph_key_wrong(b, value, "is not ADDR/BITS, ADDR or @/PATH");
+		slip = prefix_slip(value);
+		ph_key_wrong(
+			b, value,
+			slip ? slip
+			     : "is not ADDR/BITS or ADDR (names are not looked up; a file is written @/PATH)");
 	} else if (allow->n == PH_ALLOW_MAX) {
 		ph_key_wrong(b, value,
 			     "is one too many: 256 are the most; put them into a file (@/PATH)");

@@ -138,6 +138,18 @@ static void check_udp(struct ph_config_builder *b, const struct ph_draft *d)
 				  "keepalive concerns TCP alone, and this mapping is UDP");
 }
 
+static void check_snat(struct ph_config_builder *b, const struct ph_draft *d)
+{
+	const struct ph_target *target = &d->m->core.target;
+	bool localnet = target->kind == PH_TARGET_ADDRESS && target->address.family == PH_IPV4 &&
+			target->address.octets[0] == 127;
+
+	if (d->m->snat && d->lines[PH_KEY_TARGET] && !is_wrong(d, PH_KEY_TARGET) &&
+	    (localnet || target->kind == PH_TARGET_LOCAL))
+		ph_reports_notice(&b->reports, PH_NOTICE_EACH, d->lines[PH_KEY_SNAT],
+				  "snat has no effect: the target is this machine");
+}
+
 void ph_check_mapping(struct ph_config_builder *b, struct ph_draft *d)
 {
 	struct ph_config_mapping *m = d->m;
@@ -165,6 +177,7 @@ void ph_check_mapping(struct ph_config_builder *b, struct ph_draft *d)
 						       1u << PH_ANNOUNCE_DOWN;
 	check_families(b, d);
 	check_udp(b, d);
+	check_snat(b, d);
 }
 
 /* Of [global]'s servers, names and the addresses of that family; NULL: none is left. */

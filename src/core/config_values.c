@@ -120,7 +120,7 @@ const char *ph_mark_parse(const char *text, struct ph_plan_options *ret_plan)
 	if ((mark & mask) == 0)
 		return "has a bit that its mask does not contain";
 	if (__builtin_popcount(mask) < 1 + MASK_SPARE)
-		return "has a mask of fewer than four bits (the bit, and three more that pinhold needs)";
+		return "has a mask of fewer than four bits; pinhold needs the one before the slash and three more, as in 0x08000000/0x0f000000";
 	*ret_plan = (struct ph_plan_options){ .mark = mark, .mask = mask };
 	return NULL;
 }
@@ -152,6 +152,7 @@ int ph_bind_parse(const char *text, struct ph_mapping_config *ret_core)
 
 const char *ph_target_refusal(const struct ph_address *address)
 {
+	static const uint8_t v4_mapped[12] = { [10] = 0xff, [11] = 0xff };
 	const uint8_t *o = address->octets;
 	size_t n = ph_family_octets(address->family);
 	bool ipv4 = address->family == PH_IPV4, zero = true;
@@ -164,6 +165,8 @@ const char *ph_target_refusal(const struct ph_address *address)
 		return "is no single host's address";
 	if (!ipv4 && o[0] == 0xfe && (o[1] & 0xc0) == 0x80)
 		return "is a link-local address, which cannot be forwarded to";
+	if (!ipv4 && memcmp(o, v4_mapped, sizeof(v4_mapped)) == 0)
+		return "is an IPv4 address in IPv6's notation: make it an IPv4 mapping, and write the IPv4 address";
 	/* 127.0.0.0/8 is reached with route_localnet, which IPv6 does not have. */
 	if (!ipv4 && zero && o[15] == 1)
 		return "is the loopback address, to which the kernel forwards nothing (in IPv6 there is no route_localnet): leave it out and give the port alone, :PORT (the service must listen on all addresses)";
@@ -262,12 +265,14 @@ const char *ph_limit_parse(const char *text, struct ph_limit *ret_limit)
 		uint32_t seconds;
 	} units[] = { { "second", 1 }, { "minute", 60 }, { "hour", 3600 }, { "day", 86400 } };
 	static const char why[] =
-		"is not RATE/second, minute, hour or day, with `burst N` behind it or not (numbers from 1 to 1000000)";
+		"is not RATE/UNIT [burst N], as in 50/second burst 100 (UNIT: second, minute, hour or day; numbers: 1 to 1000000)";
 	struct ph_limit limit = { .burst = LIMIT_BURST };
 	char copy[64], *save, *rate, *unit, *word, *burst;
 
 	if (strlen(text) >= sizeof(copy))
 		return why;
+	if (!strcmp(text, "no") || !strcmp(text, "none"))
+		return "is no rate: leave limit out for no limit";
 	strcpy(copy, text);
 	rate = strtok_r(copy, " \t", &save);
 	word = strtok_r(NULL, " \t", &save);

@@ -24,6 +24,7 @@ struct entry {
 	bool wanted;
 	bool ours;    /* set by us, or about to be: to be set back */
 	bool pending; /* about to be */
+	bool by_file; /* error is the file's */
 	int error;
 };
 
@@ -236,6 +237,7 @@ static void look(struct entry *entry, int index)
 	bool anew = entry->index >= 0 && entry->index != index;
 	int value;
 
+	entry->by_file = false;
 	entry->error = ipv4_conf_read(entry->name, KEY, &value);
 	if (entry->error == 0)
 		entry->index = index;
@@ -279,6 +281,7 @@ static void set_pending(struct ph_localnet *l, int error)
 		if (!entry->pending)
 			continue;
 		entry->pending = false;
+		entry->by_file = error != 0;
 		entry->error = error ? error : ipv4_conf_write(entry->name, KEY, 1);
 		if (entry->error)
 			entry->ours = false;
@@ -296,8 +299,10 @@ int ph_localnet_want(struct ph_localnet *localnet, struct ph_localnet_interface 
 	int r = enter(localnet, wanted, n), error;
 
 	if (r < 0) {
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < n; i++) {
 			wanted[i].error = r;
+			wanted[i].by_file = false;
+		}
 		return r;
 	}
 	for (size_t i = 0; i < localnet->n_entries; i++)
@@ -312,6 +317,7 @@ int ph_localnet_want(struct ph_localnet *localnet, struct ph_localnet_interface 
 		const struct entry *entry = find(localnet, wanted[i].name);
 
 		wanted[i].error = entry ? entry->error : -EINVAL;
+		wanted[i].by_file = entry && entry->by_file;
 	}
 	return r;
 }

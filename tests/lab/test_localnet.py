@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from pinlab import scenarios
+from pinlab import daemon, scenarios
 from pinlab.greeter import Greeter, greet
 from pinlab.scenarios import LOCAL, PUBLIC, itself, mapping, running
 from pinlab.servers import DIRECTORY
@@ -127,6 +127,24 @@ def test_the_interface_comes_back(lab, service):
     assert localnet(lab) == "0"
 
 
+def test_nowhere_to_remember(lab, service):
+    """What could not be set back after a crash is not set; the log blames the directory, once."""
+    lab.isp.full_cone(PUBLIC[1])
+    with lab.pinhold_file({"web": section(lab)}, env={"STATE_DIRECTORY": "/nowhere"}) as p:
+        p.wait_log(r"mapping=web: /nowhere/route_localnet cannot be written: No such file or directory; "
+                   r"without it pinhold does not set net\.ipv4\.conf\.wan\.route_localnet; make the directory")
+        p.wait_state("web", lambda s: (s["why"] or "").endswith("so nobody reaches the target; the log says why"))
+        assert localnet(lab) == "0"
+        assert len(p.logged("route_localnet")) == 1, p.story()
+        assert lab.client.refused(PUBLIC, timeout=0.3)
+
+
+def test_state_directory_must_be_absolute(lab):
+    done = daemon.finished("-b", "8443", "-p", "443", ns=lab.gw.ns, env={"STATE_DIRECTORY": "state"})
+    assert done.returncode == 2
+    assert "STATE_DIRECTORY: state is not an absolute path" in done.stderr
+
+
 # As a hardened unit has it: /proc/sys is read-only, and the user is nobody in particular.
 CONFINED = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
             "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec setpriv "
@@ -148,6 +166,7 @@ def test_not_permitted(lab, service):
             p.wait_log(f"up mapping={name} ")
         line = p.wait_log(r"mapping=web: net\.ipv4\.conf\.wan\.route_localnet cannot be set: .*")[0]
         assert "Read-only file system" in line and "sysctl" in line and "ProtectKernelTunables=no" in line
+        assert "drop 127.0.0.0/8" in line and not p.logged("obstacle"), p.story()
         scenarios.ask(lab, lab.client, ("203.0.113.7", 40000))
         assert lab.client.refused(PUBLIC, timeout=0.3)
         done = p.command_line("status", "--json", "web", env=env)

@@ -99,6 +99,7 @@ def test_put_back(lab, foreign, nat):
         table = wait_put_back(p, what, seen)["daemon"]["table"]
         assert listing(lab) == before
         assert table["installed"] and table["foreign_change"]
+        assert "another program changed it" in " ".join(p.command_line("status").stdout.split())
         assert connection.get().body == "nas"
         flow.ask()
         assert lab.client.get(PUBLIC).body == "nas"

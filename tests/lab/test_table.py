@@ -198,6 +198,7 @@ def test_target_that_nobody_has(lab, target, why, state):
         p.change("web", target=scenarios.target(lab))
         p.reload()
         assert p.status("web")["why"] is None
+        p.wait_log("no obstacle any more mapping=web interface=wan$")
         ask(lab, lab.client, PUBLIC)
 
 

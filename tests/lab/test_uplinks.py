@@ -254,6 +254,7 @@ def test_no_route_by_the_uplink(lab):
         seen = p.count()
         lab.gw.default_route("wan2", metric=2000)
         p.wait_log("replies mapping=web interface=wan2 uplink=1: routed back by it", start=seen)
+        p.wait_log("no obstacle any more mapping=web interface=wan2$", start=seen)
         p.wait_state("web", lambda s: s["why"] is None and s["uplink"] == 1)
         visit(lab, "nas")
 
@@ -298,7 +299,7 @@ def test_strict_rp_filter(lab):
     lab.gw.ns.sysctl("net/ipv4/conf/wan2/rp_filter", 1)
     try:
         with lab.pinhold_file({"web": section(lab)}) as p:
-            p.wait_log("obstacle mapping=web interface=wan2: strict rp_filter")
+            p.wait_log(r"obstacle mapping=web interface=wan2: strict rp_filter .* net\.ipv4\.conf\.wan2\.rp_filter to 2$")
             p.wait_state("web", lambda s: s["state"] != "up" and "strict rp_filter" in (s["why"] or ""))
             assert lab.gw.ns.read_sysctl("net/ipv4/conf/wan2/rp_filter") == "1"
         lab.gw.ns.sysctl("net/ipv4/conf/wan2/rp_filter", 2)

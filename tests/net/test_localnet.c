@@ -269,11 +269,13 @@ static void test_no_directory(void **state)
 	assert_int_equal(ph_localnet_open(DIRECTORY "/missing", &l), 0);
 	assert_int_equal(ph_localnet_want(l, &wan, 1), -ENOENT);
 	assert_int_equal(wan.error, -ENOENT);
+	assert_true(wan.by_file);
 	assert_int_equal(value_of("wan"), 0);
 	/* It is tried again. */
 	assert_int_equal(mkdir(DIRECTORY "/missing", 0755), 0);
 	assert_int_equal(ph_localnet_want(l, &wan, 1), 0);
 	assert_int_equal(wan.error, 0);
+	assert_false(wan.by_file);
 	assert_int_equal(value_of("wan"), 1);
 	ph_localnet_close(l);
 	assert_int_equal(value_of("wan"), 0);
@@ -300,6 +302,7 @@ static void test_read_only(void **state)
 	assert_remembered("wan\n");
 	assert_int_equal(ph_localnet_want(l, &other, 1), -EROFS);
 	assert_int_equal(other.error, -EROFS);
+	assert_false(other.by_file);
 	assert_remembered("wan\n");
 	ph_localnet_close(l);
 	assert_remembered("wan\n");

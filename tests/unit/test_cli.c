@@ -367,6 +367,14 @@ static void test_get(void **state)
 	assert_string_equal(f->out.text, "[2001:db8:1234:5678:9abc:def0:1234:5678]:51820\n");
 	run(f, "get wg6 connections", six, 0);
 	assert_string_equal(f->out.text, "0\n");
+	run(f, "get wg6 own-port", six, 0);
+	assert_string_equal(f->out.text, "40001\n");
+	run(f, "get wg6 uplink", six, 0);
+	assert_string_equal(f->out.text, "2\n");
+	run(f, "get wg6 why", six, 1);
+	assert_one_line(f, "wg6 has no why now; its state is up");
+	run(f, "get a why", down, 0);
+	assert_non_null(strstr(f->out.text, "none of the STUN servers has answered so far"));
 	run(f, "get wg6 ip4p", six, 1);
 	assert_one_line(f, "wg6 has no ip4p now; its state is up");
 	run(f, "get a public-endpoint", down, 1);
@@ -374,7 +382,7 @@ static void test_get(void **state)
 	run(f, "get a since", down, 1);
 	f->request[0] = '\0';
 	run(f, "get web colour", one, 2);
-	assert_one_line(f, "\"colour\" is no field; there are state, public-address");
+	assert_one_line(f, "\"colour\" is no field; there are state, why, public-address");
 	assert_non_null(strstr(f->err.text, "connections"));
 	assert_string_equal(f->request, "");
 }
@@ -593,7 +601,8 @@ static void test_words(void **state)
 		{ "run /etc/pinhold.conf",
 		  "\"/etc/pinhold.conf\" is too much; a file is named with -c" },
 		{ "run -c /no/such/file", "/no/such/file: there is no such file" },
-		{ "run -c /tmp", "/tmp: Is a directory" },
+		{ "run -c /tmp", "/tmp: is a directory; name a file with -c" },
+		{ "test -c /tmp", "/tmp: is a directory; name a file with -c" },
 		{ "test -c", "-c needs a file" },
 		{ "test file", "\"file\" is too much" },
 		{ "test -c /no/such/file", "/no/such/file: there is no such file" },
@@ -601,6 +610,8 @@ static void test_words(void **state)
 		{ "ruleset -c /no/such/file", "/no/such/file: there is no such file" },
 		{ "ruleset -c/no/such/file", "/no/such/file: there is no such file" },
 		{ "ruleset -c 5 -k", "-k needs a value" }, /* natmap's -c */
+		{ "-6 -b 8443 -t ::1 -p 443",
+		  "-t: ::1 is the loopback address, and IPv6 cannot forward to it: leave -t out" },
 		{ "-b 8443 -f 0x01000000",
 		  "-f: 0x01000000 has bits of 0x0f000000, which pinhold needs itself" },
 	};
@@ -803,7 +814,9 @@ static void test_page(void **state)
 	free(text);
 	json_decref(m);
 	m = json_loads(DOWN, 0, NULL);
-	free(print(m, 80));
+	text = print(m, 80);
+	assert_non_null(strstr(text, "\npublic        -\n"));
+	free(text);
 	json_decref(m);
 	/* Where a service has the bind port, and by another uplink than the default route's. */
 	m = json_loads(UP6, 0, NULL);

@@ -181,34 +181,37 @@ static void test_bad_lines(void **state)
 	(void)state;
 	file("10.0.0.0/8\n\n# c\njunk # c\n10.0.0.1/8\n2001:db8::1/32\n10.0.0.0/8 10.0.0.0/8\n"
 	     "10.0.0.0/33\n\x1b[1m\n");
-	WRONG("allow = @/f", "allow: /f:4: \"junk\" is not ADDR/BITS or ADDR",
+	WRONG("allow = @/f",
+	      "allow: /f:4: \"junk\" is not ADDR/BITS or ADDR; a comment begins with #",
 	      "allow: /f:5: \"10.0.0.1/8\" has bits set behind its prefix: write 10.0.0.0/8",
 	      "allow: /f:6: \"2001:db8::1/32\" has bits set behind its prefix: write 2001:db8::/32",
-	      "allow: /f:7: \"10.0.0.0/8 10.0.0.0/8\" is not ADDR/BITS or ADDR",
-	      "allow: /f:8: \"10.0.0.0/33\" is not ADDR/BITS or ADDR",
-	      "allow: /f:9: \"?[1m\" is not ADDR/BITS or ADDR");
+	      "allow: /f:7: \"10.0.0.0/8 10.0.0.0/8\" is not ADDR/BITS or ADDR; a comment begins with #",
+	      "allow: /f:8: \"10.0.0.0/33\" has more bits than an IPv4 address (32)",
+	      "allow: /f:9: \"?[1m\" is not ADDR/BITS or ADDR; a comment begins with #");
 	file(nul);
 	files[0].len = sizeof(nul) - 1;
-	WRONG("allow = @/f", "allow: /f:1: \"10.0.0.0/8?/9\" is not ADDR/BITS or ADDR");
+	WRONG("allow = @/f",
+	      "allow: /f:1: \"10.0.0.0/8?/9\" is not ADDR/BITS or ADDR; a comment begins with #");
 	file("10.0.0.0/8 \\\n");
-	WRONG("allow = 192.0.2.1, @/f", "allow: /f:1: \"10.0.0.0/8 \\\" is not ADDR/BITS or ADDR");
+	WRONG("allow = 192.0.2.1, @/f",
+	      "allow: /f:1: \"10.0.0.0/8 \\\" is not ADDR/BITS or ADDR; a comment begins with #");
 	/* A mapping that names a wrong file again adds nothing. */
 	WRONG("allow = @/f\n[mapping n]\nbind = 2\ntarget = none\nallow = @/f",
-	      "allow: /f:1: \"10.0.0.0/8 \\\" is not ADDR/BITS or ADDR");
+	      "allow: /f:1: \"10.0.0.0/8 \\\" is not ADDR/BITS or ADDR; a comment begins with #");
 
 	for (unsigned i = 0; i < 37; i++)
 		strcat(many, "x\n10.0.0.0/8");
 	file(many); /* x, 10.0.0.0/8x 36 times, and one that is right */
-	WRONG("allow = @/f", "allow: /f:1: \"x\" is not ADDR/BITS or ADDR",
-	      "allow: /f:2: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR",
-	      "allow: /f:3: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR",
-	      "allow: /f:4: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR",
-	      "allow: /f:5: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR",
-	      "allow: /f:6: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR",
-	      "allow: /f:7: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR",
-	      "allow: /f:8: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR",
-	      "allow: /f:9: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR",
-	      "allow: /f:10: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR",
+	WRONG("allow = @/f", "allow: /f:1: \"x\" is not ADDR/BITS or ADDR; a comment begins with #",
+	      "allow: /f:2: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR; a comment begins with #",
+	      "allow: /f:3: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR; a comment begins with #",
+	      "allow: /f:4: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR; a comment begins with #",
+	      "allow: /f:5: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR; a comment begins with #",
+	      "allow: /f:6: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR; a comment begins with #",
+	      "allow: /f:7: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR; a comment begins with #",
+	      "allow: /f:8: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR; a comment begins with #",
+	      "allow: /f:9: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR; a comment begins with #",
+	      "allow: /f:10: \"10.0.0.0/8x\" is not ADDR/BITS or ADDR; a comment begins with #",
 	      "allow: /f: ... and 27 more lines that are wrong");
 }
 
@@ -226,7 +229,8 @@ static void test_long(void **state)
 	file(line);
 	assert_int_equal(read_config(MAPPING "allow = @/f\n", &said, &config), -EINVAL);
 	assert_int_equal(said.n, 1);
-	assert_non_null(strstr(said.items[0].text, "000...\" is not ADDR/BITS or ADDR"));
+	assert_non_null(strstr(said.items[0].text,
+			       "000...\" is not ADDR/BITS or ADDR; a comment begins with #"));
 
 	snprintf(text, sizeof(text), MAPPING "allow = @/%0400d\n", 7);
 	assert_int_equal(read_config(text, &said, &config), -EINVAL);

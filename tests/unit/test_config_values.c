@@ -176,6 +176,8 @@ static void test_target(void **state)
 		{ "[::]:443", "no host" },
 		{ "[::1]:443", "no route_localnet" },
 		{ "[fe80::1]:443", "link-local" },
+		{ "[::ffff:127.0.0.1]:443", "an IPv4 address in IPv6's notation" },
+		{ "[::ffff:192.168.1.2]:443", "an IPv4 address in IPv6's notation" },
 		{ "[ff02::1]:443", "no single" },
 		{ "[2001:db8:1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc]:443",
 		  "is not" },

@@ -15,7 +15,8 @@
 #define PH_UPLINKS_MAX   3  /* beside the default one: two bits number them */
 
 enum ph_target_kind {
-	PH_TARGET_NONE,    /* translate nothing, only mark and count */
+	PH_TARGET_NONE,    /* translate nothing, only mark and count; clients inside are led to
+			      the bind port */
 	PH_TARGET_LOCAL,   /* a port of this machine */
 	PH_TARGET_ADDRESS, /* dnat */
 };

@@ -6,8 +6,7 @@
 
 enum ph_log_level { PH_LOG_ERROR, PH_LOG_WARNING, PH_LOG_INFO, PH_LOG_DEBUG };
 
-/* Lines above level are dropped. Standard error until ph_log_to_syslog() is called. */
-void ph_log_set_level(enum ph_log_level level);
+/* Debug lines are dropped. Standard error until ph_log_to_syslog() is called. */
 void ph_log_to_syslog(void);
 
 void ph_log(enum ph_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -221,4 +221,3 @@ void ph_mapping_view(const struct ph_mapping *m, uint64_t now_ms, struct ph_mapp
 enum ph_mapping_state ph_mapping_state(const struct ph_mapping *m);
 const struct ph_mapping_config *ph_mapping_config(const struct ph_mapping *m);
 struct ph_endpoint ph_mapping_private(const struct ph_mapping *m); /* port 0: none */
-struct ph_endpoint ph_mapping_public(const struct ph_mapping *m);  /* port 0: not known */

@@ -3,8 +3,8 @@
 
 #include "plan_internal.h"
 
-/* Five before Docker's, firewalld's and fw4's translation, which stands at dstnat and srcnat
- * itself. In the output hook dstnat has no name. */
+/* Before Docker's and fw4's translation (dstnat, srcnat) and firewalld's (ten later). In the
+ * output hook dstnat has no name. */
 #define PRIORITY_DSTNAT (-100 - 5)
 #define PRIORITY_SRCNAT (100 - 5)
 #define PRIORITY_RAW    (-300)
@@ -141,7 +141,8 @@ static void make_here(struct ph_plan_maker *m, struct ph_chain *chain, const str
 	put_lookup(m, PH_STMT_MATCH, &t->to_udp, t->here);
 	put_mark(m, PH_STMT_MARK, m->sorted->marks.accept, m->sorted->marks.mask);
 	put_lookup(m, PH_STMT_REDIRECT_MAP, &t->to_udp, t->port);
-	put_rule(m, chain, first, "from inside: to this machine, where it will answer from");
+	put_rule(m, chain, first,
+		 "from inside, UDP: to this machine, at the address the client's interface has");
 }
 
 static void make_prerouting(struct ph_plan_maker *m)
@@ -323,7 +324,7 @@ static void make_mapping_chain(struct ph_plan_maker *m, struct ph_plan_entry *en
 		return;
 	first = m->statements;
 	put_statement(m, PH_STMT_DROP);
-	put_rule(m, chain, first, "not let in");
+	put_rule(m, chain, first, "refused by allow or limit");
 }
 
 void ph_plan_chain_sizes(const struct ph_plan_mapping *p, struct ph_plan_sizes *sizes)

@@ -127,8 +127,3 @@ struct ph_endpoint ph_mapping_private(const struct ph_mapping *m)
 {
 	return m->private_endpoint;
 }
-
-struct ph_endpoint ph_mapping_public(const struct ph_mapping *m)
-{
-	return m->public_endpoint;
-}

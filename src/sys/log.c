@@ -7,14 +7,8 @@
 #include <syslog.h>
 
 static struct {
-	enum ph_log_level level;
 	bool syslog;
-} sink = { .level = PH_LOG_INFO };
-
-void ph_log_set_level(enum ph_log_level level)
-{
-	sink.level = level;
-}
+} sink;
 
 void ph_log_to_syslog(void)
 {
@@ -28,7 +22,7 @@ void ph_log(enum ph_log_level level, const char *format, ...)
 	char line[2048];
 	va_list args;
 
-	if (level > sink.level)
+	if (level > PH_LOG_INFO)
 		return;
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);

@@ -40,7 +40,7 @@ ANOTHER = "from outside by another way: not our business"
 INSIDE = "from inside: to the target"
 ITSELF = "from this machine: to the target"
 LOCALHOST = "from this machine alone: to the target"
-HERE = "from inside: to this machine, where it will answer from"
+HERE = "from inside, UDP: to this machine, at the address the client's interface has"
 BORROW = "our own flows leave from the borrowed bind port"
 SERVICES = "the service's flows to our servers: from any free port"
 PINNED = "what leaves from a bind port keeps it"
@@ -83,7 +83,7 @@ MUTANTS = {
     "in-cam/cam/1": functools.partial(scenarios.masqueraded, name="cam"),
     "in-admin/admin/1": scenarios.localhost,
     "in-same/same/1": scenarios.identity,
-    "in-same/not let in/1": scenarios.identity_allowed,
+    "in-same/refused by allow or limit/1": scenarios.identity_allowed,
     "old-own/own (old port)/1": scenarios.old_port,
 }
 

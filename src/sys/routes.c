@@ -24,12 +24,6 @@
 #include "routes_message.h"
 #include "rtnl_request.h"
 
-/* Neither iproute2's rt_protos nor a routing daemon that Debian or OpenWrt has uses this one. */
-#define PROTOCOL 112
-
-/* "PI" and the uplink's number: far from what people and other programs count up from. */
-#define TABLE(number) (0x50490000u + (number))
-
 /*
  * After the local table (0), so that what is for this machine stays here, and before everything
  * that might send our packets elsewhere: VRF (1000), mwan3 (from 1001), Tailscale (from 5210),
@@ -56,11 +50,6 @@ struct ph_routes {
 };
 
 static const enum ph_family families[] = { PH_IPV4, PH_IPV6 };
-
-static bool is_ours(uint32_t table, uint8_t protocol)
-{
-	return protocol == PROTOCOL && table >= TABLE(1) && table <= TABLE(PH_UPLINKS_MAX);
-}
 
 /* ---- states ---- */
 
@@ -136,13 +125,13 @@ static int add_wanted(struct state *state, const struct ph_reply_route *reply,
 		.priority = PRIORITY,
 		.mark = marks->uplink[reply->number],
 		.mask = marks->uplinks,
-		.table = TABLE(reply->number),
-		.protocol = PROTOCOL,
+		.table = RT_TABLE(reply->number),
+		.protocol = RT_PROTOCOL,
 	};
 	struct rt_route route = {
 		.family = reply->family,
 		.table = rule.table,
-		.protocol = PROTOCOL,
+		.protocol = RT_PROTOCOL,
 		.metric = reply->family == PH_IPV6 ? METRIC6 : 0,
 		.to = { .address = { .family = reply->family } },
 		.index = reply->index,
@@ -173,32 +162,18 @@ static int on_rule(void *data, struct nlmsghdr *h)
 {
 	struct rt_rule rule;
 
-	return rt_parse_rule(h, &rule) && is_ours(rule.table, rule.protocol) ? add_rule(data, &rule)
-									     : 0;
+	return rt_parse_rule(h, &rule) && rt_is_ours(rule.table, rule.protocol)
+		       ? add_rule(data, &rule)
+		       : 0;
 }
 
 static int on_route(void *data, struct nlmsghdr *h)
 {
 	struct rt_route route;
 
-	return rt_parse_route(h, &route) && is_ours(route.table, route.protocol)
+	return rt_parse_route(h, &route) && rt_is_ours(route.table, route.protocol)
 		       ? add_route(data, &route)
 		       : 0;
-}
-
-static int list_rules(struct nl_sock *socket, enum ph_family family,
-		      int (*fn)(void *data, struct nlmsghdr *h), struct state *state)
-{
-	struct fib_rule_hdr head = { .family = rt_af(family) };
-	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETRULE, NLM_F_DUMP);
-	int r = -ENOMEM;
-
-	if (!msg)
-		return r;
-	if (nlmsg_append(msg, &head, sizeof(head), NLMSG_ALIGNTO) == 0)
-		r = rtnl_request(socket, msg, fn, state);
-	nlmsg_free(msg);
-	return r;
 }
 
 static int list_routes(struct nl_sock *socket, enum ph_family family, uint32_t table,
@@ -218,7 +193,7 @@ static int list_routes(struct nl_sock *socket, enum ph_family family, uint32_t t
 	return r == -ENOENT ? 0 : r;
 }
 
-/* A kernel without the family, or without rules, has none of ours. */
+/* A kernel without the family, or without tables, has none of ours. */
 static int unless_absent(int r)
 {
 	return r == -EAFNOSUPPORT || r == -EOPNOTSUPP ? 0 : r;
@@ -229,9 +204,9 @@ static int read_once(struct nl_sock *socket, struct state *state)
 	int r = 0;
 
 	for (unsigned f = 0; r == 0 && f < 2; f++) {
-		r = unless_absent(list_rules(socket, families[f], on_rule, state));
+		r = rtnl_request_rules(socket, families[f], on_rule, state);
 		for (unsigned n = 1; r == 0 && n <= PH_UPLINKS_MAX; n++)
-			r = unless_absent(list_routes(socket, families[f], TABLE(n), state));
+			r = unless_absent(list_routes(socket, families[f], RT_TABLE(n), state));
 	}
 	return r;
 }
@@ -263,7 +238,7 @@ static void fail(struct ph_routes *routes, int *r, int error, const char *object
 		return;
 	*r = error;
 	snprintf(routes->failed, sizeof(routes->failed), "IPv%d %s of uplink %u", (int)family,
-		 object, table - TABLE(0));
+		 object, table - RT_TABLE(0));
 }
 
 static int send_message(struct ph_routes *routes, struct nl_msg *msg)
@@ -449,7 +424,7 @@ static bool find_mark(const struct state *all, uint32_t mask, struct ph_rule_mar
 	for (size_t i = 0; i < all->n_rules; i++) {
 		const struct rt_rule *rule = &all->rules[i];
 
-		if (!(rule->mask & mask) || is_ours(rule->table, rule->protocol))
+		if (!(rule->mask & mask) || rt_is_ours(rule->table, rule->protocol))
 			continue;
 		*ret_rule = (struct ph_rule_mark){
 			.family = rule->family,
@@ -475,7 +450,7 @@ int ph_routes_mark_in_use(uint32_t mask, struct ph_rule_mark *ret_rule)
 		do {
 			struct state all = { 0 };
 
-			r = unless_absent(list_rules(socket, families[f], on_any_rule, &all));
+			r = rtnl_request_rules(socket, families[f], on_any_rule, &all);
 			if (r == 0)
 				r = find_mark(&all, mask, ret_rule);
 			state_done(&all);

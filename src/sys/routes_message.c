@@ -12,6 +12,11 @@ uint8_t rt_af(enum ph_family family)
 	return family == PH_IPV6 ? AF_INET6 : AF_INET;
 }
 
+bool rt_is_ours(uint32_t table, uint8_t protocol)
+{
+	return protocol == RT_PROTOCOL && table >= RT_TABLE(1) && table <= RT_TABLE(PH_UPLINKS_MAX);
+}
+
 /* ---- reading ---- */
 
 /* Copies a message's fixed part. */
@@ -35,17 +40,36 @@ static bool read_address(const struct nlattr *attribute, enum ph_family family,
 	return true;
 }
 
+/* The kernel names a condition only where there is one, but for the suppressor, whose -1 is none
+ * (net/core/fib_rules.c, fib_nl_fill_rule()). */
+static bool is_plain(const struct fib_rule_hdr *head, struct nlattr *const a[FRA_MAX + 1],
+		     uint32_t table)
+{
+	if (head->action != FR_ACT_TO_TBL || (head->flags & FIB_RULE_INVERT) || head->tos != 0 ||
+	    (table != RT_TABLE_LOCAL && table != RT_TABLE_MAIN && table != RT_TABLE_DEFAULT))
+		return false;
+	for (int i = 1; i <= FRA_MAX; i++)
+		if (a[i] && i != FRA_PRIORITY && i != FRA_TABLE && i != FRA_PROTOCOL &&
+		    (i != FRA_SUPPRESS_PREFIXLEN || nla_get_u32(a[i]) != UINT32_MAX))
+			return false;
+	return true;
+}
+
 bool rt_parse_rule(struct nlmsghdr *h, struct rt_rule *ret_rule)
 {
 	static const struct nla_policy policy[FRA_MAX + 1] = {
-		[FRA_PRIORITY] = { .type = NLA_U32 }, [FRA_FWMARK] = { .type = NLA_U32 },
-		[FRA_FWMASK] = { .type = NLA_U32 },   [FRA_TABLE] = { .type = NLA_U32 },
+		[FRA_PRIORITY] = { .type = NLA_U32 },
+		[FRA_FWMARK] = { .type = NLA_U32 },
+		[FRA_FWMASK] = { .type = NLA_U32 },
+		[FRA_TABLE] = { .type = NLA_U32 },
 		[FRA_PROTOCOL] = { .type = NLA_U8 },
+		[FRA_SUPPRESS_PREFIXLEN] = { .type = NLA_U32 },
 	};
 	struct nlattr *a[FRA_MAX + 1];
 	struct fib_rule_hdr head;
 
-	if (h->nlmsg_type != RTM_NEWRULE || !head_of(h, &head, sizeof(head)) ||
+	if ((h->nlmsg_type != RTM_NEWRULE && h->nlmsg_type != RTM_DELRULE) ||
+	    !head_of(h, &head, sizeof(head)) ||
 	    nlmsg_parse(h, sizeof(head), a, FRA_MAX, policy) < 0 ||
 	    (head.family != AF_INET && head.family != AF_INET6))
 		return false;
@@ -57,6 +81,7 @@ bool rt_parse_rule(struct nlmsghdr *h, struct rt_rule *ret_rule)
 		.table = a[FRA_TABLE] ? nla_get_u32(a[FRA_TABLE]) : head.table,
 		.protocol = a[FRA_PROTOCOL] ? nla_get_u8(a[FRA_PROTOCOL]) : 0,
 	};
+	ret_rule->plain = is_plain(&head, a, ret_rule->table);
 	return true;
 }
 

@@ -2,6 +2,8 @@
 #include "rtnl_request.h"
 
 #include <errno.h>
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
 #include <netlink/socket.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -115,4 +117,19 @@ int rtnl_request(struct nl_sock *socket, struct nl_msg *msg,
 		r = read_answer(nl_socket_get_fd(socket), &answer, buf);
 	free(buf);
 	return r;
+}
+
+int rtnl_request_rules(struct nl_sock *socket, enum ph_family family,
+		       int (*fn)(void *data, struct nlmsghdr *h), void *data)
+{
+	struct fib_rule_hdr head = { .family = family == PH_IPV6 ? AF_INET6 : AF_INET };
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETRULE, NLM_F_DUMP);
+	int r = -ENOMEM;
+
+	if (!msg)
+		return r;
+	if (nlmsg_append(msg, &head, sizeof(head), NLMSG_ALIGNTO) == 0)
+		r = rtnl_request(socket, msg, fn, data);
+	nlmsg_free(msg);
+	return r == -EAFNOSUPPORT || r == -EOPNOTSUPP ? 0 : r;
 }

@@ -6,6 +6,8 @@
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 
+#include <pinhold/endpoint.h>
+
 /* A socket for requests; the kernel may take 5 s for each datagram of an answer. 0 or -errno. */
 int rtnl_request_open(struct nl_sock **ret_socket);
 
@@ -17,3 +19,7 @@ int rtnl_request_open(struct nl_sock **ret_socket);
  */
 int rtnl_request(struct nl_sock *socket, struct nl_msg *msg,
 		 int (*fn)(void *data, struct nlmsghdr *h), void *data);
+
+/* The same for all rules of the family. 0, too, where the kernel has no rules. */
+int rtnl_request_rules(struct nl_sock *socket, enum ph_family family,
+		       int (*fn)(void *data, struct nlmsghdr *h), void *data);

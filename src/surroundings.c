@@ -132,7 +132,8 @@ static const char *uplink_obstacle(const struct mapping_run *run, char *text, si
 	case PH_UPLINK_DEFAULT:
 		return NULL;
 	case PH_UPLINK_NUMBERED:
-		if (run->config->core.family != PH_IPV4 ||
+		/* It looks at the main table, where others' rules do not say otherwise. */
+		if (!run->uplink.needed || run->config->core.family != PH_IPV4 ||
 		    ph_rp_filter_strict(run->links.name) != 1)
 			return NULL;
 		/* The kernel takes the higher one of the interface's and that of `all`. */

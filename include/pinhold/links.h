@@ -8,6 +8,7 @@
  */
 
 #include <pinhold/plan.h>
+#include <pinhold/prefix.h>
 
 struct ph_link {
 	char name[PH_INTERFACE_MAX + 1];
@@ -25,7 +26,7 @@ struct ph_link_address {
 	uint8_t bits;
 };
 
-/* One way of a default route of the main table; a multipath route has several. */
+/* One way of a route of the main table; a multipath route has several. */
 struct ph_link_route {
 	int index;
 	enum ph_family family;
@@ -33,15 +34,25 @@ struct ph_link_route {
 	int preference; /* of the router (RFC 4191 section 2.1): 1 high, 0 medium, -1 low */
 	/* Family 0: none (PPP); it may be of another family than the route (RFC 8950). */
 	struct ph_address gateway;
+	struct ph_prefix to;
 };
+
+/* A destination's length up to which a route is as good as a default route: a VPN puts 0/1 and
+ * 128/1 over the default one, or 2000::/3. */
+#define PH_BROAD_BITS 3
 
 struct ph_links {
 	struct ph_link *links;
 	size_t n_links;
 	struct ph_link_address *addresses;
 	size_t n_addresses;
-	struct ph_link_route *routes;
+	struct ph_link_route *routes; /* default routes */
 	size_t n_routes;
+	struct ph_link_route *broad; /* routes to 1..PH_BROAD_BITS bits */
+	size_t n_broad;
+	/* There are policy rules beside the kernel's and pinhold's own, so that the main table
+	 * alone does not say where something goes. */
+	bool rules4, rules6;
 };
 
 /* Frees the arrays and empties the view. */
@@ -78,10 +89,9 @@ struct uv_loop_s;
 struct ph_rtnetlink;
 
 /*
- * Calls fn from the loop after links, addresses or default routes have changed: 100 ms after the
- * first change of a burst, and not if all is as it was by then. Lost messages (ENOBUFS) count as a
- * change of everything. The watch begins now, so whoever looks afterwards misses nothing. 0 or
- * -errno.
+ * Calls fn from the loop after the view has changed: 100 ms after the first change of a burst, and
+ * not if all is as it was by then. Lost messages (ENOBUFS) count as a change of everything. The
+ * watch begins now, so whoever looks afterwards misses nothing. 0 or -errno.
  */
 int ph_rtnetlink_watch(struct uv_loop_s *loop, void (*fn)(void *data), void *data,
 		       struct ph_rtnetlink **ret_watch);

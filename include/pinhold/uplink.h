@@ -20,7 +20,8 @@ struct ph_uplink_user {
 };
 
 enum ph_uplink_answer {
-	PH_UPLINK_DEFAULT,  /* nothing is needed: the best default routes all go by the interface */
+	PH_UPLINK_DEFAULT,  /* nothing is needed: the best default routes all go by the interface,
+			     * and neither broad routes nor others' rules may lead elsewhere */
 	PH_UPLINK_NUMBERED, /* routed: needed, or it was needed before */
 	PH_UPLINK_NO_ROUTE, /* the interface is not up, or no default route of the family goes by
 			     * it, so nobody knows the gateway */
@@ -30,6 +31,7 @@ enum ph_uplink_answer {
 struct ph_uplink {
 	enum ph_uplink_answer answer;
 	unsigned number; /* of PH_UPLINK_NUMBERED: 1..PH_UPLINKS_MAX; else 0 */
+	bool needed;     /* surely: the main table has another way for what is not routed */
 };
 
 /* The way of one uplink's replies of one family. */
@@ -63,6 +65,8 @@ struct ph_uplinks {
  * number keeps it and is routed by it, also while it needs none, until another one needs it and no
  * other is left. The best default routes are the kernel's choice as ph_links_find() has it for
  * "auto"; where several are equally good and go by several interfaces, each of these needs routing.
+ * So does the best one's where a broad route leads elsewhere, and where there are others' rules,
+ * which may: but who only may need a number is the last to get one.
  *
  * ret_answers has room for n; *ret_routes is to be freed. 0, or -ENOMEM: uplinks and outputs are as
  * they were.

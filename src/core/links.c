@@ -9,6 +9,7 @@ void ph_links_done(struct ph_links *view)
 	free(view->links);
 	free(view->addresses);
 	free(view->routes);
+	free(view->broad);
 	*view = (struct ph_links){ 0 };
 }
 

@@ -49,7 +49,15 @@ bool ph_reply_routes_equal(const struct ph_reply_routes *a, const struct ph_repl
 
 /* ---- what is needed ---- */
 
-/* Whether everything of the family leaves by the interface that has the best route. */
+enum need {
+	NEED_NO_ROUTE,
+	NEED_NONE,
+	NEED_MAYBE, /* somebody's rules may send the replies elsewhere */
+	NEED_SURE,
+};
+
+/* Whether everything of the family leaves by the interface that has the best route, as far as the
+ * main table says it. */
 static bool is_sole(const struct ph_links *view, const struct ph_link_route *best)
 {
 	for (size_t i = 0; i < view->n_routes; i++) {
@@ -60,21 +68,28 @@ static bool is_sole(const struct ph_links *view, const struct ph_link_route *bes
 		    !ph_route_better(best, r))
 			return false;
 	}
+	for (size_t i = 0; i < view->n_broad; i++) {
+		const struct ph_link_route *r = &view->broad[i];
+		const struct ph_link *link = ph_link_by_index(view, r->index);
+
+		if (r->family == best->family && r->index != best->index && link && link->up)
+			return false;
+	}
 	return true;
 }
 
-/* PH_UPLINK_NUMBERED: a number is needed, whether there is one or not. */
-static enum ph_uplink_answer need_of(const struct ph_links *view, const struct ph_uplink_user *user)
+static enum need need_of(const struct ph_links *view, const struct ph_uplink_user *user)
 {
 	const struct ph_link *link = ph_link_by_name(view, user->interface);
 	const struct ph_link_route *best;
 
 	if (!link || !link->up || !ph_best_route(view, user->family, link->index))
-		return PH_UPLINK_NO_ROUTE;
+		return NEED_NO_ROUTE;
 	/* There is one, over a link that is up. */
 	best = ph_best_route(view, user->family, 0);
-	return best->index == link->index && is_sole(view, best) ? PH_UPLINK_DEFAULT
-								 : PH_UPLINK_NUMBERED;
+	if (best->index != link->index || !is_sole(view, best))
+		return NEED_SURE;
+	return (user->family == PH_IPV6 ? view->rules6 : view->rules4) ? NEED_MAYBE : NEED_NONE;
 }
 
 /* ---- numbers ---- */
@@ -120,8 +135,9 @@ static void keep_numbers(const struct ph_uplinks *uplinks, const struct ph_uplin
 	}
 }
 
-static void number_all(struct ph_uplinks *uplinks, const struct ph_uplink_user *users, size_t n,
-		       struct ph_uplink *answers)
+/* Those of one need. Who needs no number, or only may, leaves it to them. */
+static void number_some(struct ph_uplinks *uplinks, const struct ph_uplink_user *users,
+			const enum need *needs, size_t n, enum need need, struct ph_uplink *answers)
 {
 	bool used[PH_UPLINKS_MAX] = { false }, needed[PH_UPLINKS_MAX] = { false };
 
@@ -131,12 +147,12 @@ static void number_all(struct ph_uplinks *uplinks, const struct ph_uplink_user *
 		if (number == 0)
 			continue;
 		used[number - 1] = true;
-		needed[number - 1] |= answers[i].answer == PH_UPLINK_NUMBERED;
+		needed[number - 1] |= needs[i] >= need;
 	}
 	for (size_t i = 0; i < n; i++) {
 		unsigned number = number_of(uplinks, users[i].interface);
 
-		if (answers[i].answer != PH_UPLINK_NUMBERED)
+		if (needs[i] != need)
 			continue;
 		if (number == 0)
 			number = free_number(uplinks, used, needed);
@@ -144,10 +160,23 @@ static void number_all(struct ph_uplinks *uplinks, const struct ph_uplink_user *
 			answers[i].answer = PH_UPLINK_TOO_MANY;
 			continue;
 		}
-		answers[i].number = number;
+		answers[i] = (struct ph_uplink){ PH_UPLINK_NUMBERED, number, need == NEED_SURE };
 		used[number - 1] = needed[number - 1] = true;
 		strcpy(uplinks->interfaces[number - 1], users[i].interface);
 	}
+}
+
+static void number_all(struct ph_uplinks *uplinks, const struct ph_links *view,
+		       const struct ph_uplink_user *users, size_t n, enum need *needs,
+		       struct ph_uplink *answers)
+{
+	for (size_t i = 0; i < n; i++) {
+		needs[i] = need_of(view, &users[i]);
+		answers[i].answer =
+			needs[i] == NEED_NO_ROUTE ? PH_UPLINK_NO_ROUTE : PH_UPLINK_DEFAULT;
+	}
+	number_some(uplinks, users, needs, n, NEED_SURE, answers);
+	number_some(uplinks, users, needs, n, NEED_MAYBE, answers);
 	keep_numbers(uplinks, users, n, answers);
 }
 
@@ -264,20 +293,20 @@ int ph_uplinks_decide(struct ph_uplinks *uplinks, const struct ph_links *view,
 		      struct ph_reply_routes *ret_routes)
 {
 	struct ph_uplink *answers = calloc(n ? n : 1, sizeof(*answers));
+	enum need *needs = calloc(n ? n : 1, sizeof(*needs));
 	struct ph_uplinks now = *uplinks;
-	int r;
+	int r = -ENOMEM;
 
-	if (!answers)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		answers[i].answer = need_of(view, &users[i]);
-	number_all(&now, users, n, answers);
-	r = make_routes(view, users, n, answers, ret_routes);
+	if (answers && needs) {
+		number_all(&now, view, users, n, needs, answers);
+		r = make_routes(view, users, n, answers, ret_routes);
+	}
 	if (r == 0) {
 		*uplinks = now;
 		if (n)
 			memcpy(ret_answers, answers, n * sizeof(*answers));
 	}
+	free(needs);
 	free(answers);
 	return r;
 }

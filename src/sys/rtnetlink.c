@@ -26,6 +26,7 @@
 #include <pinhold/log.h>
 
 #include "rtnetlink_parse.h"
+#include "rtnl_request.h"
 
 #define DEBOUNCE_MS   100
 #define RETRY_MS      1000 /* when the view cannot be read */
@@ -152,8 +153,27 @@ static int read_part(struct nl_sock *socket, unsigned part, enum ph_family famil
 		view->n_links = before.n_links;
 		view->n_addresses = before.n_addresses;
 		view->n_routes = before.n_routes;
+		view->n_broad = before.n_broad;
 	}
 	return -EAGAIN;
+}
+
+static int on_rule(void *data, struct nlmsghdr *h)
+{
+	rtnl_add_rule(h, data);
+	return 0;
+}
+
+static int read_rules(struct nl_sock *socket, enum ph_family family, struct ph_links *view)
+{
+	bool *rules = family == PH_IPV6 ? &view->rules6 : &view->rules4;
+	int r = -EAGAIN;
+
+	for (unsigned try = 0; r == -EAGAIN && try < DUMP_TRIES; try++) {
+		*rules = false;
+		r = rtnl_request_rules(socket, family, on_rule, view);
+	}
+	return r;
 }
 
 static int read_parts(struct nl_sock *socket, unsigned parts, struct ph_links *view)
@@ -171,6 +191,10 @@ static int read_parts(struct nl_sock *socket, unsigned parts, struct ph_links *v
 		r = read_part(socket, RTNL_ROUTES, PH_IPV4, buf, view);
 	if (r == 0 && (parts & RTNL_ROUTES))
 		r = read_part(socket, RTNL_ROUTES, PH_IPV6, buf, view);
+	if (r == 0 && (parts & RTNL_RULES))
+		r = read_rules(socket, PH_IPV4, view);
+	if (r == 0 && (parts & RTNL_RULES))
+		r = read_rules(socket, PH_IPV6, view);
 	free(buf);
 	return r;
 }
@@ -213,8 +237,8 @@ int ph_rtnetlink_read(struct ph_links *ret_view)
 
 /* ---- the watch ---- */
 
-/* Reads what has come; the parts of the view that it makes stale. */
-static unsigned drain(struct ph_rtnetlink *w)
+/* Reads what has come, and marks what it makes stale. */
+static void drain(struct ph_rtnetlink *w)
 {
 	struct nlmsghdr buf[NOTICE_OCTETS / sizeof(struct nlmsghdr)]; /* aligned as it must be */
 	unsigned changes = 0;
@@ -240,7 +264,7 @@ static unsigned drain(struct ph_rtnetlink *w)
 			changes |= rtnl_changes(&w->view, buf, (size_t)n);
 		}
 	}
-	return changes;
+	w->stale |= changes;
 }
 
 static void on_timer(uv_timer_t *timer);
@@ -257,7 +281,7 @@ static int refresh(struct ph_rtnetlink *w)
 	struct ph_links view, old = w->view;
 	int r;
 
-	w->stale |= drain(w);
+	drain(w);
 	if (w->stale == 0)
 		return 0;
 	r = load(w->stale, &view);
@@ -279,7 +303,13 @@ static int refresh(struct ph_rtnetlink *w)
 	if (!(w->stale & RTNL_ROUTES)) {
 		view.routes = old.routes;
 		view.n_routes = old.n_routes;
-		old.routes = NULL;
+		view.broad = old.broad;
+		view.n_broad = old.n_broad;
+		old.routes = old.broad = NULL;
+	}
+	if (!(w->stale & RTNL_RULES)) {
+		view.rules4 = old.rules4;
+		view.rules6 = old.rules6;
 	}
 	if (!rtnl_view_equal(&view, &w->view))
 		w->changed = true;
@@ -325,7 +355,7 @@ static void on_readable(uv_poll_t *poll, int status, int ready)
 	struct ph_rtnetlink *w = poll->data;
 
 	(void)ready;
-	w->stale |= drain(w);
+	drain(w);
 	/* After an error on the socket (ENOBUFS is one) libuv has stopped to look. */
 	if (status < 0)
 		uv_poll_start(poll, UV_READABLE, on_readable);
@@ -334,11 +364,11 @@ static void on_readable(uv_poll_t *poll, int status, int ready)
 }
 
 /*
- * Routes to anywhere but the default destination do not even reach the socket: a router that speaks
- * BGP changes hundreds of them a second. Nor do those of other tables, our own among them (a
- * table that the octet has no room for reads RT_TABLE_COMPAT). Each notification is a datagram of
- * its own (rtnl_notify() is called with one message). Where the filter is refused rtnl_changes()
- * passes over them.
+ * Routes to anywhere but the default and broad destinations do not even reach the socket: a router
+ * that speaks BGP changes hundreds of them a second. Nor do those of other tables (one that the
+ * octet has no room for reads RT_TABLE_COMPAT), our own among them.
+ * Each notification is a datagram of its own (rtnl_notify() is called with one message). Where the
+ * filter is refused rtnl_changes() passes over them.
  */
 static void filter_routes(int fd)
 {
@@ -351,7 +381,7 @@ static void filter_routes(int fd)
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 1, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 4),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, dst_len),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3),
+		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, PH_BROAD_BITS, 3, 0),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, table),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RT_TABLE_MAIN, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
@@ -375,7 +405,7 @@ static int connect_watch(struct nl_sock *socket)
 	filter_routes(fd);
 	r = nl_socket_add_memberships(socket, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
 				      RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
-				      RTNLGRP_NONE);
+				      RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RTNLGRP_NONE);
 	/* Beyond rmem_max only CAP_NET_ADMIN gets it. */
 	if (r == 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) < 0)
 		r = nl_socket_set_buffer_size(socket, RECEIVE_ROOM, 0);

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "routes_message.h"
+
 /* ---- views ---- */
 
 /* Room for one more: an array grows when its length is a power of two. NULL: out of memory. */
@@ -44,12 +46,14 @@ static int add_address(struct ph_links *view, const struct ph_link_address *addr
 
 static int add_route(struct ph_links *view, const struct ph_link_route *route)
 {
-	struct ph_link_route *routes = grown(view->routes, view->n_routes, sizeof(*routes));
+	struct ph_link_route **list = route->to.bits ? &view->broad : &view->routes;
+	size_t *n = route->to.bits ? &view->n_broad : &view->n_routes;
+	struct ph_link_route *routes = grown(*list, *n, sizeof(*routes));
 
 	if (!routes)
 		return -ENOMEM;
-	view->routes = routes;
-	routes[view->n_routes++] = *route;
+	*list = routes;
+	routes[(*n)++] = *route;
 	return 0;
 }
 
@@ -67,13 +71,23 @@ static bool address_equal(const struct ph_link_address *a, const struct ph_link_
 static bool route_equal(const struct ph_link_route *a, const struct ph_link_route *b)
 {
 	return a->index == b->index && a->family == b->family && a->metric == b->metric &&
-	       a->preference == b->preference && ph_address_equal(&a->gateway, &b->gateway);
+	       a->preference == b->preference && ph_address_equal(&a->gateway, &b->gateway) &&
+	       a->to.bits == b->to.bits && ph_address_equal(&a->to.address, &b->to.address);
+}
+
+static bool routes_equal(const struct ph_link_route *a, const struct ph_link_route *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!route_equal(&a[i], &b[i]))
+			return false;
+	return true;
 }
 
 bool rtnl_view_equal(const struct ph_links *a, const struct ph_links *b)
 {
 	if (a->n_links != b->n_links || a->n_addresses != b->n_addresses ||
-	    a->n_routes != b->n_routes)
+	    a->n_routes != b->n_routes || a->n_broad != b->n_broad || a->rules4 != b->rules4 ||
+	    a->rules6 != b->rules6)
 		return false;
 	for (size_t i = 0; i < a->n_links; i++)
 		if (!link_equal(&a->links[i], &b->links[i]))
@@ -81,10 +95,8 @@ bool rtnl_view_equal(const struct ph_links *a, const struct ph_links *b)
 	for (size_t i = 0; i < a->n_addresses; i++)
 		if (!address_equal(&a->addresses[i], &b->addresses[i]))
 			return false;
-	for (size_t i = 0; i < a->n_routes; i++)
-		if (!route_equal(&a->routes[i], &b->routes[i]))
-			return false;
-	return true;
+	return routes_equal(a->routes, b->routes, a->n_routes) &&
+	       routes_equal(a->broad, b->broad, a->n_broad);
 }
 
 /* ---- messages ---- */
@@ -250,21 +262,23 @@ static int add_multipath(const struct nlattr *attribute, struct ph_link_route *r
 	return 0;
 }
 
-/* Whether it is about a default route of the main table. One that holds for some sources only
- * (rtm_src_len) is one: OpenWrt's IPv6 default routes are of this kind. */
-static bool is_default(struct nlmsghdr *h, struct rtmsg *ret_head)
+static uint32_t table_of(struct nlmsghdr *h, const struct rtmsg *head)
 {
-	struct nlattr *table;
+	struct nlattr *table = nlmsg_find_attr(h, sizeof(*head), RTA_TABLE);
 
+	return table && nla_len(table) == sizeof(uint32_t) ? nla_get_u32(table) : head->rtm_table;
+}
+
+/* Whether it is about a default or broad route of the main table. One that holds for some sources
+ * only (rtm_src_len) is one: OpenWrt's IPv6 default routes are of this kind. */
+static bool is_broad(struct nlmsghdr *h, struct rtmsg *ret_head)
+{
 	/* The destination's length comes first: in a full routing table it ends nearly all. */
-	if (!head_of(h, ret_head, sizeof(*ret_head)) || ret_head->rtm_dst_len != 0 ||
+	if (!head_of(h, ret_head, sizeof(*ret_head)) || ret_head->rtm_dst_len > PH_BROAD_BITS ||
 	    ret_head->rtm_tos != 0 || (ret_head->rtm_flags & RTM_F_CLONED) ||
 	    (ret_head->rtm_family != AF_INET && ret_head->rtm_family != AF_INET6))
 		return false;
-	table = nlmsg_find_attr(h, sizeof(*ret_head), RTA_TABLE);
-	if (table && nla_len(table) == sizeof(uint32_t))
-		return nla_get_u32(table) == RT_TABLE_MAIN;
-	return ret_head->rtm_table == RT_TABLE_MAIN;
+	return table_of(h, ret_head) == RT_TABLE_MAIN;
 }
 
 static int preference_of(const struct nlattr *attribute)
@@ -295,7 +309,7 @@ static int add_said_route(struct nlmsghdr *h, struct ph_links *view)
 	struct rtmsg head;
 	int r;
 
-	if (!is_default(h, &head) || head.rtm_type != RTN_UNICAST)
+	if (!is_broad(h, &head) || head.rtm_type != RTN_UNICAST)
 		return 0;
 	if (nlmsg_parse(h, sizeof(head), attributes, RTA_MAX, policy) < 0)
 		return -EBADMSG;
@@ -303,6 +317,9 @@ static int add_said_route(struct nlmsghdr *h, struct ph_links *view)
 	if (attributes[RTA_PRIORITY])
 		route.metric = nla_get_u32(attributes[RTA_PRIORITY]);
 	route.preference = preference_of(attributes[RTA_PREF]);
+	route.to.bits = head.rtm_dst_len;
+	if (route.to.bits && !read_address(attributes[RTA_DST], route.family, &route.to.address))
+		return -EBADMSG;
 	if (attributes[RTA_MULTIPATH])
 		return add_multipath(attributes[RTA_MULTIPATH], &route, view);
 	if (!attributes[RTA_OIF])
@@ -310,6 +327,15 @@ static int add_said_route(struct nlmsghdr *h, struct ph_links *view)
 	route.index = (int)nla_get_u32(attributes[RTA_OIF]);
 	r = set_gateway(attributes[RTA_GATEWAY], attributes[RTA_VIA], &route);
 	return r < 0 ? r : add_route(view, &route);
+}
+
+void rtnl_add_rule(struct nlmsghdr *h, struct ph_links *view)
+{
+	struct rt_rule rule;
+
+	if (!rt_parse_rule(h, &rule) || rule.plain || rt_is_ours(rule.table, rule.protocol))
+		return;
+	*(rule.family == PH_IPV6 ? &view->rules6 : &view->rules4) = true;
 }
 
 /* ---- dumps ---- */
@@ -389,6 +415,9 @@ static bool routed_over(const struct ph_links *view, int index)
 	for (size_t i = 0; i < view->n_routes; i++)
 		if (view->routes[i].index == index)
 			return true;
+	for (size_t i = 0; i < view->n_broad; i++)
+		if (view->broad[i].index == index)
+			return true;
 	return false;
 }
 
@@ -427,12 +456,18 @@ static unsigned address_changes(const struct ph_links *view, const struct ph_lin
 	return gone ? 0 : RTNL_ADDRESSES;
 }
 
-static bool has_route(const struct ph_links *view, const struct ph_link_route *said)
+static unsigned routes_changes(const struct ph_link_route *routes, size_t n,
+			       const struct ph_link_route *said, size_t n_said, bool gone)
 {
-	for (size_t i = 0; i < view->n_routes; i++)
-		if (route_equal(&view->routes[i], said))
-			return true;
-	return false;
+	for (size_t i = 0; i < n_said; i++) {
+		bool there = false;
+
+		for (size_t k = 0; k < n && !there; k++)
+			there = route_equal(&routes[k], &said[i]);
+		if (there == gone)
+			return RTNL_ROUTES;
+	}
+	return 0;
 }
 
 static unsigned said_changes(const struct ph_links *view, const struct ph_links *said, bool gone)
@@ -443,10 +478,24 @@ static unsigned said_changes(const struct ph_links *view, const struct ph_links 
 		changes |= link_changes(view, &said->links[i], gone);
 	for (size_t i = 0; i < said->n_addresses; i++)
 		changes |= address_changes(view, &said->addresses[i], gone);
-	for (size_t i = 0; i < said->n_routes; i++)
-		if (has_route(view, &said->routes[i]) == gone)
-			changes |= RTNL_ROUTES;
+	changes |= routes_changes(view->routes, view->n_routes, said->routes, said->n_routes, gone);
+	changes |= routes_changes(view->broad, view->n_broad, said->broad, said->n_broad, gone);
 	return changes;
+}
+
+/* The view only says whether there are any: where one goes, another may be left. */
+static unsigned rule_changes(const struct ph_links *view, struct nlmsghdr *h)
+{
+	bool gone = h->nlmsg_type == RTM_DELRULE, there;
+	struct rt_rule rule;
+
+	/* No rule of IP's, or one that is not understood; a dump passes over it, too. */
+	if (!rt_parse_rule(h, &rule))
+		return 0;
+	if (rt_is_ours(rule.table, rule.protocol))
+		return 0;
+	there = rule.family == PH_IPV6 ? view->rules6 : view->rules4;
+	return !rule.plain && there == gone ? RTNL_RULES : 0u;
 }
 
 static unsigned message_changes(const struct ph_links *view, struct nlmsghdr *h)
@@ -467,13 +516,16 @@ static unsigned message_changes(const struct ph_links *view, struct nlmsghdr *h)
 		break;
 	case RTM_NEWROUTE:
 		/* The route that it replaces is not named, and may be any. */
-		if ((h->nlmsg_flags & NLM_F_REPLACE) && is_default(h, &head))
+		if ((h->nlmsg_flags & NLM_F_REPLACE) && is_broad(h, &head))
 			return RTNL_ROUTES;
 		r = add_said_route(h, &said);
 		break;
 	case RTM_DELROUTE:
 		r = add_said_route(h, &said);
 		break;
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+		return rule_changes(view, h);
 	case NLMSG_OVERRUN:
 		return RTNL_ALL;
 	default:

@@ -15,7 +15,8 @@
 #define RTNL_LINKS     1u
 #define RTNL_ADDRESSES 2u
 #define RTNL_ROUTES    4u
-#define RTNL_ALL       (RTNL_LINKS | RTNL_ADDRESSES | RTNL_ROUTES)
+#define RTNL_RULES     8u
+#define RTNL_ALL       (RTNL_LINKS | RTNL_ADDRESSES | RTNL_ROUTES | RTNL_RULES)
 
 /* A dump on its way. */
 struct rtnl_dump {
@@ -36,9 +37,12 @@ int rtnl_dump_feed(struct rtnl_dump *dump, struct nlmsghdr *first, size_t len);
 
 /*
  * One datagram of notifications: the parts of the view (RTNL_...) that are not as it says any more,
- * or may not be. Routes count if they are default routes of the main table.
+ * or may not be. Routes count if they are default or broad ones of the main table.
  */
 unsigned rtnl_changes(const struct ph_links *view, struct nlmsghdr *first, size_t len);
+
+/* Adds a rule of a dump to what the view says of rules. */
+void rtnl_add_rule(struct nlmsghdr *h, struct ph_links *view);
 
 /* Entry by entry, in the kernel's order. */
 bool rtnl_view_equal(const struct ph_links *a, const struct ph_links *b);

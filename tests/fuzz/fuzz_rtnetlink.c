@@ -39,6 +39,11 @@ static void check_view(const struct ph_links *view)
 		CHECK(view->routes[i].preference >= -1 && view->routes[i].preference <= 1);
 		if (view->routes[i].gateway.family)
 			check_address(&view->routes[i].gateway);
+		CHECK(view->routes[i].to.bits == 0);
+	}
+	for (size_t i = 0; i < view->n_broad; i++) {
+		CHECK(view->broad[i].to.bits >= 1 && view->broad[i].to.bits <= PH_BROAD_BITS);
+		check_address(&view->broad[i].to.address);
 	}
 	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
 		for (unsigned f = 0; f < 2; f++) {
@@ -97,12 +102,13 @@ static void check_dump(struct nlmsghdr *first, size_t size, unsigned part, enum 
 		.view = view,
 	};
 	size_t links = view->n_links, addresses = view->n_addresses, routes = view->n_routes;
+	size_t broad = view->n_broad;
 	int r = rtnl_dump_feed(&dump, first, size);
 
 	CHECK(r <= 0);
 	CHECK(part == RTNL_LINKS || view->n_links == links);
 	CHECK(part == RTNL_ADDRESSES || view->n_addresses == addresses);
-	CHECK(part == RTNL_ROUTES || view->n_routes == routes);
+	CHECK(part == RTNL_ROUTES || (view->n_routes == routes && view->n_broad == broad));
 	check_view(view);
 
 	/* Another request's answer adds nothing. */
@@ -112,7 +118,7 @@ static void check_dump(struct nlmsghdr *first, size_t size, unsigned part, enum 
 	if (size >= sizeof(*first) && first->nlmsg_len >= size) {
 		rtnl_dump_feed(&dump, first, size);
 		CHECK(!dump.done && !dump.interrupted);
-		CHECK(again.n_links + again.n_addresses + again.n_routes == 0);
+		CHECK(again.n_links + again.n_addresses + again.n_routes + again.n_broad == 0);
 	}
 	ph_links_done(&again);
 }

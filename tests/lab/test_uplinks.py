@@ -244,6 +244,35 @@ def test_default_route_moves_to_the_other_uplink(lab):
                     wires.only_by("wan")
 
 
+@pytest.mark.parametrize("where", ["nas", "gw"])
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("how", ["halves", "rules"])
+def test_vpn_takes_the_default_route(lab, how, family, where):
+    """And leaves that of the main table where it is: what came by it goes back by it."""
+    to = (lab.isp.public, PORT) if family == 4 else (lab.gw.wan6, BIND)
+    lab.isp.full_cone(PORT, BIND)
+    with lab.pinhold_file({"web": section(lab, where, family=family, interface="wan")}) as p:
+        p.wait_hook("web")
+        p.wait_state("web", lambda s: s["uplink"] is None)
+        visit(lab, where, family=family, to=to)
+        with uplinks.vpn(lab, how, family):
+            p.wait_state("web", lambda s: s["uplink"] == 1)
+            with Wires(lab, family) as wires:
+                visit(lab, where, family=family, to=to)
+                wires.only_by("wan")
+            assert p.status("web")["why"] is None
+        visit(lab, where, family=family, to=to)
+
+
+def test_vpn_that_was_there_first(lab):
+    lab.isp.full_cone(PORT, BIND)
+    with uplinks.vpn(lab, "halves"), \
+            lab.pinhold_file({"web": section(lab, interface="wan")}) as p, Wires(lab) as wires:
+        p.wait_hook("web")
+        visit(lab, "nas", to=(lab.isp.public, PORT))
+        wires.only_by("wan")
+
+
 def test_no_route_by_the_uplink(lab):
     """Nobody knows its router: said, and put right as soon as there is a route."""
     with second_uplink(lab, section(lab)) as (p, _):
@@ -308,6 +337,21 @@ def test_strict_rp_filter(lab):
             assert p.status("web")["why"] is None
     finally:
         lab.gw.ns.sysctl("net/ipv4/conf/wan2/rp_filter", 0)
+
+
+def test_strict_rp_filter_and_rules_of_others(lab):
+    """Which may lead elsewhere, but do not: it does no harm on the default route's interface."""
+    lab.isp.full_cone(PORT, BIND)
+    lab.gw.ns.sysctl("net/ipv4/conf/wan/rp_filter", 1)
+    lab.gw.ns.ip("rule add fwmark 0x40/0xf0 table 77 priority 991")
+    try:
+        with lab.pinhold_file({"web": section(lab, interface="wan")}) as p:
+            p.wait_hook("web")
+            p.wait_state("web", lambda s: s["state"] == "up" and s["uplink"] == 1 and s["why"] is None)
+            visit(lab, "nas", to=(lab.isp.public, PORT))
+    finally:
+        lab.gw.ns.ip("rule del fwmark 0x40/0xf0 table 77 priority 991")
+        lab.gw.ns.sysctl("net/ipv4/conf/wan/rp_filter", 0)
 
 
 def test_strict_rp_filter_when_it_is_up(lab):

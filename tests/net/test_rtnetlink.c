@@ -7,9 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/rtnetlink.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
 #include <string.h>
 #include <unistd.h>
 #include <uv.h>
@@ -384,6 +381,7 @@ static void test_noise(void **state)
 	for (unsigned i = 0; i < 4000; i++)
 		fprintf(f, "route add 198.18.%u.%u dev wan\n", i / 256, i % 256);
 	fprintf(f, "route add 2001:db8:2::/48 dev wan\n");
+	fprintf(f, "route add 16.0.0.0/4 dev lte\nroute del 16.0.0.0/4 dev lte\n");
 	for (unsigned i = 0; i < 4; i++)
 		fprintf(f,
 			"route replace default dev lte table %u\n"
@@ -419,6 +417,71 @@ static void test_route_moves(void **state)
 	ip("route replace blackhole default metric 20\n");
 	until_called(w);
 	assert_is(w, "auto", PH_IPV4, " nothing");
+}
+
+/* Wide routes are in the view, but are no default routes. */
+static void test_broad_routes(void **state)
+{
+	struct world *w = *state;
+	const struct ph_links *view;
+
+	ip("route add 0.0.0.0/1 dev lte\nroute add 128.0.0.0/1 dev lte\n"
+	   "route add 2000::/3 dev lte\nroute add 4000::/4 dev lte\n"
+	   "route add 160.0.0.0/3 dev lte table 100\n");
+	until_called(w);
+	assert_is(w, "auto", PH_IPV4, "wan 100.64.0.2");
+	assert_is(w, "auto", PH_IPV6, " nothing");
+	assert_int_equal(ph_rtnetlink_view(w->watch, &view), 0);
+	assert_int_equal(view->n_routes, 2);
+	assert_int_equal(view->n_broad, 3);
+	assert_int_equal(view->broad[1].to.address.octets[0], 128);
+	ip("route del 2000::/3 dev lte\n");
+	until_called(w);
+	/* With their interface they go without a message. */
+	ip("route del default via 10.0.0.1 dev lte metric 20\n");
+	until_called(w);
+	ip("link set lte down\nlink set lte up\n");
+	until_called(w);
+	assert_int_equal(ph_rtnetlink_view(w->watch, &view), 0);
+	assert_int_equal(view->n_broad, 0);
+}
+
+static void assert_rules(struct world *w, bool rules4, bool rules6)
+{
+	const struct ph_links *view;
+
+	assert_is(w, "auto", PH_IPV4, "wan 100.64.0.2");
+	assert_int_equal(ph_rtnetlink_view(w->watch, &view), 0);
+	assert_int_equal(view->rules4, rules4);
+	assert_int_equal(view->rules6, rules6);
+}
+
+/* Neither the kernel's own rules count nor pinhold's. */
+static void test_rules(void **state)
+{
+	struct world *w = *state;
+
+	assert_rules(w, false, false);
+	/* As wg-quick makes them. */
+	ip("rule add not fwmark 0xca6c table 51820\n");
+	until_called(w);
+	assert_rules(w, true, false);
+	assert_int_equal(shell("ip -6 rule add table main suppress_prefixlength 0"), 0);
+	until_called(w);
+	assert_rules(w, true, true);
+	/* Which and how many there are is nobody's business. */
+	ip("rule add from 10.0.0.2 table 7\nrule del not fwmark 0xca6c table 51820\n");
+	assert_int_equal(during(w, 250), 0);
+	ip("rule del from 10.0.0.2 table 7\n");
+	assert_int_equal(shell("ip -6 rule del table main suppress_prefixlength 0"), 0);
+	until_called(w);
+	assert_rules(w, false, false);
+	ip("rule add table main priority 40\nrule del table main priority 40\n"
+	   "rule add table local priority 41\nrule del table local priority 41\n"
+	   "rule add fwmark 1 table 1346961409 protocol 112\n");
+	assert_int_equal(during(w, 250), 0);
+	assert_rules(w, false, false);
+	ip("rule del fwmark 1 table 1346961409 protocol 112\n");
 }
 
 /* A short interruption: all is as it was but for the routes, which went without a message. */
@@ -541,114 +604,16 @@ static void test_close_on_exec(void **state)
 	assert_true(sockets > 0);
 }
 
-/* ---- messages, one by one ---- */
-
-static struct nl_msg *route_message(int type, struct rtmsg head, uint32_t table, uint32_t interface)
-{
-	struct nl_msg *msg = nlmsg_alloc_simple(type, 0);
-
-	assert_non_null(msg);
-	assert_int_equal(nlmsg_append(msg, &head, sizeof(head), NLMSG_ALIGNTO), 0);
-	assert_int_equal(nla_put_u32(msg, RTA_TABLE, table), 0);
-	assert_int_equal(nla_put_u32(msg, RTA_OIF, interface), 0);
-	return msg;
-}
-
-static unsigned changes_of(const struct ph_links *view, int type, struct rtmsg head, uint32_t table,
-			   uint32_t interface)
-{
-	struct nl_msg *msg = route_message(type, head, table, interface);
-	unsigned changes = rtnl_changes(view, nlmsg_hdr(msg), nlmsg_hdr(msg)->nlmsg_len);
-
-	nlmsg_free(msg);
-	return changes;
-}
-
-static void test_notifications(void **state)
-{
-	const struct rtmsg plain = { .rtm_family = AF_INET, .rtm_type = RTN_UNICAST };
-	struct ph_link_route route = { .index = 3, .family = PH_IPV4 };
-	const struct ph_links view = { .routes = &route, .n_routes = 1 };
-	struct rtmsg head = plain;
-	struct nl_msg *msg;
-
-	(void)state;
-	assert_int_equal(changes_of(&view, RTM_NEWROUTE, head, RT_TABLE_MAIN, 4), RTNL_ROUTES);
-	assert_int_equal(changes_of(&view, RTM_NEWROUTE, head, RT_TABLE_MAIN, 3), 0);
-	assert_int_equal(changes_of(&view, RTM_DELROUTE, head, RT_TABLE_MAIN, 3), RTNL_ROUTES);
-	assert_int_equal(changes_of(&view, RTM_DELROUTE, head, RT_TABLE_MAIN, 4), 0);
-	/* The attribute counts: the head has room for 255 tables. */
-	head.rtm_table = RT_TABLE_MAIN;
-	assert_int_equal(changes_of(&view, RTM_NEWROUTE, head, 100, 4), 0);
-	head.rtm_dst_len = 1;
-	assert_int_equal(changes_of(&view, RTM_NEWROUTE, head, RT_TABLE_MAIN, 4), 0);
-	head = plain;
-	head.rtm_flags = RTM_F_CLONED;
-	assert_int_equal(changes_of(&view, RTM_NEWROUTE, head, RT_TABLE_MAIN, 4), 0);
-	head = plain;
-	head.rtm_tos = 0x10;
-	assert_int_equal(changes_of(&view, RTM_NEWROUTE, head, RT_TABLE_MAIN, 4), 0);
-	/* What cannot be understood may have changed anything. */
-	msg = route_message(RTM_NEWROUTE, plain, RT_TABLE_MAIN, 3);
-	assert_int_equal(rtnl_changes(&view, nlmsg_hdr(msg), nlmsg_hdr(msg)->nlmsg_len - 4),
-			 RTNL_ALL);
-	nlmsg_free(msg);
-}
-
-static void test_dump(void **state)
-{
-	const struct rtmsg head = { .rtm_family = AF_INET, .rtm_type = RTN_UNICAST };
-	struct nl_msg *msg = route_message(RTM_NEWROUTE, head, RT_TABLE_MAIN, 3);
-	struct nl_msg *end = nlmsg_alloc_simple(NLMSG_DONE, 0);
-	struct nlmsghdr *h = nlmsg_hdr(msg);
-	struct ph_links view = { 0 };
-	struct rtnl_dump dump = {
-		.sequence = 7, .part = RTNL_ROUTES, .family = PH_IPV4, .view = &view
-	};
-	int error = -EBUSY;
-
-	(void)state;
-	/* Another's answer. */
-	h->nlmsg_seq = 6;
-	assert_int_equal(rtnl_dump_feed(&dump, h, h->nlmsg_len), 0);
-	assert_int_equal(view.n_routes, 0);
-	h->nlmsg_seq = 7;
-	assert_int_equal(rtnl_dump_feed(&dump, h, h->nlmsg_len), 0);
-	assert_int_equal(view.n_routes, 1);
-	assert_false(dump.done || dump.interrupted);
-	h->nlmsg_flags = NLM_F_MULTI | NLM_F_DUMP_INTR;
-	assert_int_equal(rtnl_dump_feed(&dump, h, h->nlmsg_len), 0);
-	assert_true(dump.interrupted && !dump.done);
-	/* The end says whether it is all. */
-	assert_int_equal(nlmsg_append(end, &error, sizeof(error), NLMSG_ALIGNTO), 0);
-	nlmsg_hdr(end)->nlmsg_seq = 7;
-	assert_int_equal(rtnl_dump_feed(&dump, nlmsg_hdr(end), nlmsg_hdr(end)->nlmsg_len), -EBUSY);
-	assert_true(dump.done);
-	nlmsg_free(end);
-	nlmsg_free(msg);
-	ph_links_done(&view);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_notifications),
-		cmocka_unit_test(test_dump),
-		TEST(test_routes),
-		TEST(test_addresses),
-		TEST(test_gateways),
-		TEST(test_prefixes),
-		TEST(test_debounce),
-		TEST(test_steady_changes),
-		TEST(test_noise),
-		TEST(test_route_moves),
-		TEST(test_bounce),
-		TEST(test_made_anew),
-		TEST(test_overrun),
-		TEST(test_read_before_told),
-		TEST(test_close_on_exec),
+		TEST(test_routes),   TEST(test_addresses),        TEST(test_gateways),
+		TEST(test_prefixes), TEST(test_debounce),         TEST(test_steady_changes),
+		TEST(test_noise),    TEST(test_route_moves),      TEST(test_broad_routes),
+		TEST(test_rules),    TEST(test_bounce),           TEST(test_made_anew),
+		TEST(test_overrun),  TEST(test_read_before_told), TEST(test_close_on_exec),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

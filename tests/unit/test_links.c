@@ -15,9 +15,14 @@ static struct ph_link_address addresses[] = {
 	{ 3, { PH_IPV4, { 100, 64, 0, 2 } }, true, false, 24 },
 	{ 4, { PH_IPV4, { 10, 0, 0, 2 } }, true, false, 24 },
 };
-static struct ph_link_route routes[] = { { 4, PH_IPV4, 200, 0, { 0 } },
-					 { 3, PH_IPV4, 100, 0, { 0 } } };
-static const struct ph_links view = { links, 4, addresses, 7, routes, 2 };
+static struct ph_link_route routes[] = { { .index = 4, .family = PH_IPV4, .metric = 200 },
+					 { .index = 3, .family = PH_IPV4, .metric = 100 } };
+static const struct ph_links view = { .links = links,
+				      .n_links = 4,
+				      .addresses = addresses,
+				      .n_addresses = 7,
+				      .routes = routes,
+				      .n_routes = 2 };
 
 static void check(const char *setting, enum ph_family family, enum ph_links_answer wanted,
 		  const char *name, const char *address)
@@ -65,7 +70,12 @@ static const char *automatic(enum ph_family family, struct ph_link_route *some, 
 		{ 2, { PH_IPV6, { 0x20, 0x01, [15] = 2 } }, true, false, 64 },
 		{ 3, { PH_IPV6, { 0x20, 0x01, [15] = 3 } }, true, false, 64 },
 	};
-	const struct ph_links now = { three, 3, six, 6, some, n };
+	const struct ph_links now = { .links = three,
+				      .n_links = 3,
+				      .addresses = six,
+				      .n_addresses = 6,
+				      .routes = some,
+				      .n_routes = n };
 	static char name[PH_INTERFACE_MAX + 1];
 	struct ph_address a;
 	int index = -1;
@@ -77,7 +87,8 @@ static const char *automatic(enum ph_family family, struct ph_link_route *some, 
 
 static void test_default_route(void **state)
 {
-	struct ph_link_route r[3] = { { 2, PH_IPV4, 10, 0, { 0 } }, { 1, PH_IPV4, 20, 0, { 0 } } };
+	struct ph_link_route r[3] = { { .index = 2, .family = PH_IPV4, .metric = 10 },
+				      { .index = 1, .family = PH_IPV4, .metric = 20 } };
 
 	(void)state;
 	assert_string_equal(automatic(PH_IPV4, r, 0, PH_LINKS_NO_INTERFACE), "");
@@ -86,7 +97,7 @@ static void test_default_route(void **state)
 	/* The better one's interface is down: the next, wherever it stands. */
 	r[0].index = 3;
 	assert_string_equal(automatic(PH_IPV4, r, 2, PH_LINKS_FOUND), "dsl");
-	r[2] = (struct ph_link_route){ 3, PH_IPV4, 1, 0, { 0 } };
+	r[2] = (struct ph_link_route){ .index = 3, .family = PH_IPV4, .metric = 1 };
 	assert_string_equal(automatic(PH_IPV4, r, 3, PH_LINKS_FOUND), "dsl");
 	/* All are down: the best says so. */
 	assert_string_equal(automatic(PH_IPV4, r, 1, PH_LINKS_DOWN), "cut");
@@ -95,8 +106,8 @@ static void test_default_route(void **state)
 	assert_string_equal(automatic(PH_IPV4, r, 1, PH_LINKS_NO_INTERFACE), "");
 	assert_string_equal(automatic(PH_IPV4, r, 2, PH_LINKS_FOUND), "dsl");
 	/* IPv6: among equals the router's preference, then the kernel's order. */
-	r[0] = (struct ph_link_route){ 1, PH_IPV6, 1024, 0, { 0 } };
-	r[1] = (struct ph_link_route){ 2, PH_IPV6, 1024, 0, { 0 } };
+	r[0] = (struct ph_link_route){ .index = 1, .family = PH_IPV6, .metric = 1024 };
+	r[1] = (struct ph_link_route){ .index = 2, .family = PH_IPV6, .metric = 1024 };
 	assert_string_equal(automatic(PH_IPV6, r, 2, PH_LINKS_FOUND), "dsl");
 	r[1].preference = 1;
 	assert_string_equal(automatic(PH_IPV6, r, 2, PH_LINKS_FOUND), "lte");
@@ -112,7 +123,7 @@ static void test_local_address(void **state)
 		{ 1, { PH_IPV6, { 0xfd, [15] = 1 } }, true, false, 64 },
 		{ 1, { PH_IPV6, { 0x20, 0x01, [15] = 1 } }, true, true, 64 },
 	};
-	struct ph_links now = { &wan, 1, two, 2, NULL, 0 };
+	struct ph_links now = { .links = &wan, .n_links = 1, .addresses = two, .n_addresses = 2 };
 	char name[PH_INTERFACE_MAX + 1];
 	struct ph_address a;
 	int index;

@@ -17,9 +17,11 @@ struct world {
 	struct ph_link links[6];
 	struct ph_link_address addresses[8];
 	struct ph_link_route routes[8];
+	struct ph_link_route broad[2];
 	struct ph_links view;
 	struct ph_uplinks uplinks;
 	struct ph_reply_routes replies;
+	bool needed[8]; /* of the last answers */
 };
 
 static int set_up(void **state)
@@ -28,7 +30,11 @@ static int set_up(void **state)
 
 	assert_non_null(w);
 	memcpy(w->links, all_links, sizeof(all_links));
-	w->view = (struct ph_links){ w->links, 6, w->addresses, 0, w->routes, 0 };
+	w->view = (struct ph_links){ .links = w->links,
+				     .n_links = 6,
+				     .addresses = w->addresses,
+				     .routes = w->routes,
+				     .broad = w->broad };
 	*state = w;
 	return 0;
 }
@@ -82,6 +88,17 @@ static void has(struct world *w, const char *interface, const char *text, uint8_
 	};
 }
 
+/* A half, or an eighth, of everything, as a VPN has it. */
+static void broad(struct world *w, const char *interface, enum ph_family family, uint8_t bits)
+{
+	w->broad[w->view.n_broad++] = (struct ph_link_route){
+		.index = index_of(interface),
+		.family = family,
+		.metric = 4096,
+		.to = { .address = { .family = family }, .bits = bits },
+	};
+}
+
 /* Words "INTERFACE" or "INTERFACE/6"; the answers as words: "-" default, a number, "?" no route,
  * "!" too many. */
 static void decide(struct world *w, const char *users, const char *wanted)
@@ -110,6 +127,8 @@ static void decide(struct world *w, const char *users, const char *wanted)
 
 		assert_true(numbered ? answers[i].number >= 1 && answers[i].number <= 3
 				     : answers[i].number == 0);
+		assert_true(numbered || !answers[i].needed);
+		w->needed[i] = answers[i].needed;
 		got[i] = numbered ? (char)('0' + answers[i].number) : letters[answers[i].answer];
 	}
 	assert_string_equal(got, wanted);
@@ -243,6 +262,64 @@ static void test_numbers(void **state)
 	assert_replies(w, "");
 }
 
+/* A VPN over the default route: by routes that are nearer, or by rules. */
+
+static void test_broad(void **state)
+{
+	struct world *w = *state;
+
+	route(w, "dsl", PH_IPV4, 100, "10.1.0.1");
+	route(w, "dsl", PH_IPV6, 100, "fe80::1");
+	broad(w, "dsl", PH_IPV4, 1); /* its own */
+	decide(w, "dsl dsl/6", "--");
+	broad(w, "lte", PH_IPV6, 3);
+	decide(w, "dsl dsl/6", "11");
+	assert_true(w->needed[1] && !w->needed[0]);
+	decide(w, "dsl/6", "1");
+	assert_replies(w, "1 6 dsl 1 fe80::1\n");
+	/* By an interface that is down, or gone, nothing goes. */
+	w->uplinks = (struct ph_uplinks){ 0 };
+	w->links[1].up = false;
+	decide(w, "dsl dsl/6", "--");
+	w->broad[1].index = 77;
+	decide(w, "dsl dsl/6", "--");
+	/* It is no way of the interface's own. */
+	w->broad[1].index = 3;
+	decide(w, "sat/6 dsl/6", "?1");
+	/* Who had a number keeps it. */
+	w->view.n_broad = 0;
+	decide(w, "dsl/6", "1");
+	assert_false(w->needed[0]);
+}
+
+static void test_rules(void **state)
+{
+	struct world *w = *state;
+
+	route(w, "dsl", PH_IPV4, 1, "10.1.0.1");
+	route(w, "dsl", PH_IPV6, 1, "fe80::1");
+	route(w, "lte", PH_IPV4, 2, "");
+	route(w, "sat", PH_IPV4, 3, "");
+	route(w, "fib", PH_IPV4, 4, "");
+	w->view.rules6 = true;
+	decide(w, "dsl nil", "-?");
+	decide(w, "dsl/6 dsl", "11");
+	assert_replies(w, "1 4 dsl 1 10.1.0.1\n1 6 dsl 1 fe80::1\n");
+	w->uplinks = (struct ph_uplinks){ 0 };
+	w->view.rules6 = false;
+	w->view.rules4 = true;
+	decide(w, "dsl/6", "-");
+	decide(w, "dsl lte", "21");
+	assert_true(w->needed[1] && !w->needed[0]);
+	assert_replies(w, "1 4 lte 2 -\n2 4 dsl 1 10.1.0.1\n");
+	/* Who surely needs a number takes the last from who only may. */
+	decide(w, "dsl lte sat", "213");
+	decide(w, "dsl lte sat fib", "!132");
+	w->uplinks = (struct ph_uplinks){ 0 };
+	decide(w, "dsl lte sat fib", "!123");
+	decide(w, "dsl sat fib", "123");
+}
+
 static void test_both_families(void **state)
 {
 	struct world *w = *state;
@@ -363,7 +440,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_need),    TEST(test_same_interface),        TEST(test_down),
 		TEST(test_numbers), TEST(test_both_families),         TEST(test_locals),
-		TEST(test_outside), TEST(test_public_address_inside),
+		TEST(test_outside), TEST(test_public_address_inside), TEST(test_broad),
+		TEST(test_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,6 +75,31 @@ def uplink_own(lab, protocol="tcp", family=4, patience=SOON):
     _uplink(lab, "gw", protocol, family, patience)
 
 
+VPNS = {
+    # OpenVPN's redirect-gateway def1.
+    ("halves", 4): ["route add 0.0.0.0/1 via {} dev wan2", "route add 128.0.0.0/1 via {} dev wan2"],
+    ("halves", 6): ["route add ::/1 via {} dev wan2", "route add 8000::/1 via {} dev wan2"],
+    # wg-quick.
+    ("rules", 4): ["route add default via {} dev wan2 table 51820", "rule add not fwmark 51820 table 51820",
+                   "rule add table main suppress_prefixlength 0"],
+}
+VPNS["rules", 6] = VPNS["rules", 4]
+
+
+@contextlib.contextmanager
+def vpn(lab, how, family=4):
+    """A VPN, which wan2 plays, takes what goes to the world; the default route stays as it is."""
+    router = "100.65.0.1" if family == 4 else "2001:db8:65::1"
+    commands = [f"ip -{family} {line.format(router)}" for line in VPNS[how, family]]
+    for command in commands:
+        lab.gw.run(command)
+    try:
+        yield
+    finally:
+        for command in commands:
+            lab.gw.run(command.replace(" add ", " del "))
+
+
 class Wires:
     """What leaves the gateway by wan and by wan2 for the client outside, seen at the ISPs' ends."""
 

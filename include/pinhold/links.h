@@ -91,7 +91,10 @@ struct ph_rtnetlink;
 /*
  * Calls fn from the loop after the view has changed: 100 ms after the first change of a burst, and
  * not if all is as it was by then. Lost messages (ENOBUFS) count as a change of everything. The
- * watch begins now, so whoever looks afterwards misses nothing. 0 or -errno.
+ * watch begins now, so whoever looks afterwards misses nothing.
+ *
+ * Also when rules or routes of pinhold's own were taken away, by itself or by others, but for this
+ * reason at most once a second: others may want them away as persistently. 0 or -errno.
  */
 int ph_rtnetlink_watch(struct uv_loop_s *loop, void (*fn)(void *data), void *data,
 		       struct ph_rtnetlink **ret_watch);

@@ -25,11 +25,13 @@
 
 #include <pinhold/log.h>
 
+#include "routes_message.h"
 #include "rtnetlink_parse.h"
 #include "rtnl_request.h"
 
 #define DEBOUNCE_MS   100
 #define RETRY_MS      1000 /* when the view cannot be read */
+#define TAKEN_MS      1000 /* between calls for nothing but what was taken away */
 #define RECEIVE_ROOM  (1024 * 1024)
 #define NOTICE_OCTETS 8192 /* longer notifications are not read, but believed */
 #define DUMP_OCTETS \
@@ -50,6 +52,8 @@ struct ph_rtnetlink {
 	bool loaded;    /* the view has been read at all */
 	bool changed;   /* and is not as it was when fn was last called */
 	bool overrun;   /* messages are being lost until the queue is empty */
+	bool taken;     /* something of our own was taken away since fn was last called */
+	uint64_t told;  /* when fn was last called after that, ms of the loop */
 };
 
 static int from_nl(int error)
@@ -248,7 +252,7 @@ static void drain(struct ph_rtnetlink *w)
 
 		if (n == -EAGAIN) {
 			if (w->overrun)
-				changes |= RTNL_ALL;
+				changes |= RTNL_ALL | RTNL_TAKEN;
 			w->overrun = false;
 			break;
 		}
@@ -257,14 +261,16 @@ static void drain(struct ph_rtnetlink *w)
 		if (n == -ENOBUFS) {
 			ph_debug("rtnetlink: messages were lost");
 			w->overrun = true;
-			changes |= RTNL_ALL;
+			changes |= RTNL_ALL | RTNL_TAKEN;
 		} else if (n > (ssize_t)sizeof(buf)) {
-			changes |= RTNL_ALL;
+			changes |= RTNL_ALL | RTNL_TAKEN;
 		} else if (n > 0) {
 			changes |= rtnl_changes(&w->view, buf, (size_t)n);
 		}
 	}
-	w->stale |= changes;
+	w->stale |= changes & RTNL_ALL;
+	if (changes & RTNL_TAKEN)
+		w->taken = true;
 }
 
 static void on_timer(uv_timer_t *timer);
@@ -323,10 +329,20 @@ static int refresh(struct ph_rtnetlink *w)
 static void on_timer(uv_timer_t *timer)
 {
 	struct ph_rtnetlink *w = timer->data;
+	uint64_t now = uv_now(timer->loop);
 
-	if (refresh(w) < 0 || !w->changed)
+	if (refresh(w) < 0)
 		return;
-	w->changed = false;
+	if (!w->changed && w->taken && now - w->told < TAKEN_MS) {
+		/* Not for as long as it takes: what else changes does not wait for it. */
+		set_timer(w, DEBOUNCE_MS);
+		return;
+	}
+	if (!w->changed && !w->taken)
+		return;
+	if (w->taken)
+		w->told = now;
+	w->changed = w->taken = false;
 	w->fn(w->data);
 }
 
@@ -343,8 +359,8 @@ int ph_rtnetlink_view(struct ph_rtnetlink *w, const struct ph_links **ret_view)
 	/* What is learnt in this way fn is told all the same; but the first time there was nothing
 	 * before. */
 	if (first)
-		w->changed = false;
-	if (w->changed)
+		w->changed = w->taken = false;
+	if (w->changed || w->taken)
 		set_timer(w, DEBOUNCE_MS);
 	*ret_view = &w->view;
 	return 0;
@@ -359,27 +375,30 @@ static void on_readable(uv_poll_t *poll, int status, int ready)
 	/* After an error on the socket (ENOBUFS is one) libuv has stopped to look. */
 	if (status < 0)
 		uv_poll_start(poll, UV_READABLE, on_readable);
-	if (w->stale)
+	if (w->stale || w->taken)
 		set_timer(w, DEBOUNCE_MS);
 }
 
 /*
  * Routes to anywhere but the default and broad destinations do not even reach the socket: a router
  * that speaks BGP changes hundreds of them a second. Nor do those of other tables (one that the
- * octet has no room for reads RT_TABLE_COMPAT), our own among them.
+ * octet has no room for reads RT_TABLE_COMPAT), but for the end of those with our own protocol.
  * Each notification is a datagram of its own (rtnl_notify() is called with one message). Where the
  * filter is refused rtnl_changes() passes over them.
  */
 static void filter_routes(int fd)
 {
 	const unsigned type = offsetof(struct nlmsghdr, nlmsg_type);
+	const unsigned protocol = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_protocol);
 	const unsigned dst_len = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_dst_len);
 	const unsigned table = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_table);
 	struct sock_filter code[] = {
 		/* Loads are in network order, the message is in the machine's. */
 		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, type),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 1, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 4),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 6),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, protocol),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RT_PROTOCOL, 4, 0),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, dst_len),
 		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, PH_BROAD_BITS, 3, 0),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, table),

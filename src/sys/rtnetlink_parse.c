@@ -493,9 +493,16 @@ static unsigned rule_changes(const struct ph_links *view, struct nlmsghdr *h)
 	if (!rt_parse_rule(h, &rule))
 		return 0;
 	if (rt_is_ours(rule.table, rule.protocol))
-		return 0;
+		return gone ? RTNL_TAKEN : 0u;
 	there = rule.family == PH_IPV6 ? view->rules6 : view->rules4;
 	return !rule.plain && there == gone ? RTNL_RULES : 0u;
+}
+
+static bool is_our_route(struct nlmsghdr *h)
+{
+	struct rtmsg head;
+
+	return head_of(h, &head, sizeof(head)) && rt_is_ours(table_of(h, &head), head.rtm_protocol);
 }
 
 static unsigned message_changes(const struct ph_links *view, struct nlmsghdr *h)
@@ -521,13 +528,15 @@ static unsigned message_changes(const struct ph_links *view, struct nlmsghdr *h)
 		r = add_said_route(h, &said);
 		break;
 	case RTM_DELROUTE:
+		if (is_our_route(h))
+			return RTNL_TAKEN;
 		r = add_said_route(h, &said);
 		break;
 	case RTM_NEWRULE:
 	case RTM_DELRULE:
 		return rule_changes(view, h);
 	case NLMSG_OVERRUN:
-		return RTNL_ALL;
+		return RTNL_ALL | RTNL_TAKEN;
 	default:
 		return 0;
 	}
@@ -547,5 +556,5 @@ unsigned rtnl_changes(const struct ph_links *view, struct nlmsghdr *first, size_
 
 	for (struct nlmsghdr *h = first; nlmsg_ok(h, left); h = nlmsg_next(h, &left))
 		changes |= message_changes(view, h);
-	return left > 0 ? RTNL_ALL : changes;
+	return left > 0 ? RTNL_ALL | changes : changes;
 }

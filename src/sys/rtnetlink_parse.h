@@ -18,6 +18,9 @@
 #define RTNL_RULES     8u
 #define RTNL_ALL       (RTNL_LINKS | RTNL_ADDRESSES | RTNL_ROUTES | RTNL_RULES)
 
+/* No part: rules or routes of pinhold's own were taken away. */
+#define RTNL_TAKEN 16u
+
 /* A dump on its way. */
 struct rtnl_dump {
 	uint32_t sequence;     /* of the request */
@@ -37,7 +40,7 @@ int rtnl_dump_feed(struct rtnl_dump *dump, struct nlmsghdr *first, size_t len);
 
 /*
  * One datagram of notifications: the parts of the view (RTNL_...) that are not as it says any more,
- * or may not be. Routes count if they are default or broad ones of the main table.
+ * or may not be; and RTNL_TAKEN. Routes count if they are default or broad ones of the main table.
  */
 unsigned rtnl_changes(const struct ph_links *view, struct nlmsghdr *first, size_t len);
 

@@ -135,6 +135,16 @@ def test_only_where_it_is_needed(lab):
         assert p.status("web")["uplink"] is None
 
 
+@pytest.mark.parametrize("command", ["ip rule del priority 990", "ip route flush table 1346961409"])
+def test_somebody_takes_it_away(lab, command):
+    """systemd-networkd does when it starts: it is put back, each time."""
+    with Wires(lab) as wires, second_uplink(lab, section(lab)):
+        for _ in range(2):
+            uplinks.until_put_back(lab, command)
+            visit(lab, "nas")
+        wires.only_by("wan2")
+
+
 def test_left_by_a_killed_process(lab):
     """The next one takes away what it finds, whatever it is to do itself."""
     lab.gw.both_uplinks(scripted=False)

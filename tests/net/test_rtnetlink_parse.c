@@ -55,6 +55,15 @@ static void test_notifications(void **state)
 	/* Without its destination a broad one cannot be understood. */
 	head.rtm_dst_len = PH_BROAD_BITS;
 	assert_int_equal(changes_of(&view, RTM_NEWROUTE, head, RT_TABLE_MAIN, 4), RTNL_ALL);
+	/* Ours. */
+	head = plain;
+	head.rtm_protocol = 112;
+	assert_int_equal(changes_of(&view, RTM_NEWROUTE, head, 0x50490001, 4), 0);
+	assert_int_equal(changes_of(&view, RTM_DELROUTE, head, 0x50490001, 4), RTNL_TAKEN);
+	assert_int_equal(changes_of(&view, RTM_DELROUTE, head, 0x50490003, 4), RTNL_TAKEN);
+	assert_int_equal(changes_of(&view, RTM_DELROUTE, head, 0x50490004, 4), 0);
+	head.rtm_protocol = 4;
+	assert_int_equal(changes_of(&view, RTM_DELROUTE, head, 0x50490001, 4), 0);
 	head = plain;
 	head.rtm_flags = RTM_F_CLONED;
 	assert_int_equal(changes_of(&view, RTM_NEWROUTE, head, RT_TABLE_MAIN, 4), 0);

@@ -100,6 +100,18 @@ def vpn(lab, how, family=4):
             lab.gw.run(command.replace(" add ", " del "))
 
 
+def until_put_back(lab, command):
+    """Somebody takes some of pinhold's routing away, and it comes back as it was."""
+    made = sorted(lab.gw.reply_routing())
+    with lab.gw.ns.socket(socket.AF_NETLINK, socket.SOCK_RAW) as news:
+        news.bind((0, 0x40 | 0x80))  # RTMGRP_IPV4_ROUTE, RTMGRP_IPV4_RULE
+        news.settimeout(SOON)
+        lab.gw.run(command)
+        news.recv(65536)  # that it is gone
+        while sorted(lab.gw.reply_routing()) != made:
+            news.recv(65536)
+
+
 class Wires:
     """What leaves the gateway by wan and by wan2 for the client outside, seen at the ISPs' ends."""
 

@@ -61,8 +61,12 @@ static int mark(int fd, uint32_t fwmark)
 	return now == fwmark ? 0 : set_int(fd, SOL_SOCKET, SO_MARK, (int)fwmark);
 }
 
-/* A socket bound to interface and local address. shared: with the reuse that lets several share the
- * bind port; otherwise nobody else is there, of TCP but connections on their way out. */
+/*
+ * A socket bound to interface and local address. shared: with the reuse that lets several share the
+ * bind port; otherwise nobody else is there, of TCP but connections on their way out. Over UDP
+ * SO_REUSEADDR would let in any user's socket that sets it, too (net/ipv4/udp.c,
+ * udp_lib_lport_inuse(): the user counts for SO_REUSEPORT only).
+ */
 static int bound(enum ph_proto proto, const char *interface, const struct ph_endpoint *local,
 		 bool shared, int *ret_fd)
 {
@@ -74,7 +78,7 @@ static int bound(enum ph_proto proto, const char *interface, const struct ph_end
 
 	if (fd < 0)
 		return -errno;
-	if ((r = set_int(fd, SOL_SOCKET, SO_REUSEADDR, shared || proto == PH_TCP)) < 0 ||
+	if ((r = set_int(fd, SOL_SOCKET, SO_REUSEADDR, proto == PH_TCP)) < 0 ||
 	    (r = set_int(fd, SOL_SOCKET, SO_REUSEPORT, shared)) < 0)
 		goto fail;
 	if (interface && *interface &&

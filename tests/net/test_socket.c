@@ -313,6 +313,54 @@ static void test_interface_made_anew(void **state)
 	connect_server();
 }
 
+/* Another user's socket, with all the reuse that there is. Returns its errno. */
+static int bind_as_nobody(const struct ph_endpoint *local)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct sockaddr_storage ss;
+		socklen_t len = ph_endpoint_to_sockaddr(local, &ss);
+		int fd, on = 1;
+
+		if (setresuid(65534, 65534, 65534) < 0)
+			_exit(255);
+		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* now: it is its maker's */
+		if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+		    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
+			_exit(255);
+		_exit(bind(fd, (const struct sockaddr *)&ss, len) < 0 ? errno : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* A UDP port is our own sockets' alone: who shares it could take what servers answer. */
+static void test_nobody_shares(void **state)
+{
+	struct client *c = *state;
+	struct ph_endpoint own = endpoint("100.64.0.2:8443");
+	struct ph_socket *first;
+	int fd;
+
+	c->options.proto = PH_UDP;
+	connect_client(c);
+	assert_int_equal(c->failed, 0);
+	assert_int_equal(bind_as_nobody(&c->options.local), EADDRINUSE);
+	first = c->socket;
+	connect_client(c);
+	assert_int_equal(c->failed, 0);
+	ph_socket_close(first);
+	/* Nor a borrowed one. */
+	assert_int_equal(ph_socket_reserve(PH_UDP, "wan", 0, &own, &fd), 0);
+	assert_int_equal(bind_as_nobody(&own), EADDRINUSE);
+	assert_int_equal(ph_socket_try_bind(PH_UDP, "wan", &own), 0);
+	close(fd);
+	assert_int_equal(bind_as_nobody(&own), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -322,6 +370,7 @@ int main(void)
 		TEST(test_again_without_timestamps),
 		TEST(test_adjust),
 		TEST(test_interface_made_anew),
+		TEST(test_nobody_shares),
 	};
 
 	return cmocka_run_group_tests(tests, set_up_server, tear_down_server);

@@ -2,11 +2,14 @@
 #include <pinhold/localnet.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <pinhold/log.h>
 #include <pinhold/plan.h>
@@ -174,6 +177,28 @@ static int recover_lines(struct ph_localnet *l, FILE *f)
 	return ferror(f) ? -EIO : 0;
 }
 
+/* Opens what is there only if it is a file: anything else could make us wait for somebody. */
+static int open_file(const char *path, FILE **ret_f)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), r = 0;
+	struct stat st;
+	FILE *f;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (!S_ISREG(st.st_mode))
+		r = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	f = r == 0 ? fdopen(fd, "r") : NULL;
+	if (f) {
+		*ret_f = f;
+		return 0;
+	}
+	close(fd);
+	return r < 0 ? r : -ENOMEM;
+}
+
 static int recover(struct ph_localnet *l)
 {
 	char path[PATH_MAX];
@@ -183,9 +208,9 @@ static int recover(struct ph_localnet *l)
 	n = snprintf(path, sizeof(path), "%s/%s", l->directory, PH_LOCALNET_FILE);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return -ENAMETOOLONG;
-	f = fopen(path, "re");
-	if (!f)
-		return errno == ENOENT ? 0 : -errno;
+	r = open_file(path, &f);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
 	r = recover_lines(l, f);
 	fclose(f);
 	if (r < 0)

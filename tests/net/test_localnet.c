@@ -214,6 +214,29 @@ static void test_other_files(void **state)
 	assert_remembered("");
 }
 
+/* What is there under the file's name is none: nobody is waited for, nothing is followed. */
+static void test_no_file(void **state)
+{
+	struct ph_localnet *l = NULL;
+	char text[64];
+
+	(void)state;
+	alarm(20);
+	assert_int_equal(mkfifo(FILE_NAME, 0644), 0);
+	assert_int_equal(ph_localnet_open(DIRECTORY, &l), -EINVAL);
+	assert_int_equal(unlink(FILE_NAME), 0);
+	assert_int_equal(mkdir(FILE_NAME, 0755), 0);
+	assert_int_equal(ph_localnet_open(DIRECTORY, &l), -EISDIR);
+	assert_int_equal(rmdir(FILE_NAME), 0);
+	snprintf(text, sizeof(text), "%sown\n", slurp("/proc/sys/kernel/random/boot_id"));
+	spill(DIRECTORY "/elsewhere", text);
+	assert_int_equal(symlink("elsewhere", FILE_NAME), 0);
+	assert_int_equal(ph_localnet_open(DIRECTORY, &l), -ELOOP);
+	assert_int_equal(value_of("own"), 1);
+	assert_int_equal(unlink(DIRECTORY "/elsewhere"), 0);
+	alarm(0);
+}
+
 /* It comes back under the same name, with a fresh value. */
 static void test_made_anew(void **state)
 {
@@ -367,6 +390,7 @@ int main(void)
 		TEST(test_set),          TEST(test_idle),      TEST(test_crash),
 		TEST(test_other_files),  TEST(test_made_anew), TEST(test_names),
 		TEST(test_no_directory), TEST(test_read_only), TEST(test_no_permission),
+		TEST(test_no_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,7 +40,7 @@ struct ph_daemon {
 	uv_poll_t watch_poll;
 	struct ph_rtnetlink *rtnetlink;
 	struct ph_routes *routes;     /* NULL: there is none to be had */
-	struct ph_localnet *localnet; /* NULL: the same */
+	struct ph_localnet *localnet; /* NULL: not yet, or not any more */
 	struct ph_uplinks uplinks;
 	struct links_seen default_route; /* IPv4's */
 	struct ph_resolver *resolver;

@@ -238,7 +238,7 @@ void surroundings_marks(const struct ph_daemon *d)
 int surroundings_open(struct ph_daemon *d)
 {
 	const char *directory = getenv("STATE_DIRECTORY");
-	int r;
+	int r, unread;
 
 	d->state_directory = directory && *directory ? directory : d->run_directory;
 	if (d->state_directory && *d->state_directory != '/') {
@@ -251,12 +251,12 @@ int surroundings_open(struct ph_daemon *d)
 	if (r < 0)
 		ph_warning("reply routing: rules or routes that a killed pinhold left stay: %s",
 			   strerror(-r));
-	r = ph_localnet_open(d->state_directory, &d->localnet);
-	if (r == -ENOMEM)
-		return r;
+	r = ph_localnet_open(d->state_directory, &d->localnet, &unread);
 	if (r < 0)
+		return r;
+	if (unread)
 		ph_warning("route_localnet: what a killed pinhold left set cannot be looked up: %s",
-			   strerror(-r));
+			   strerror(-unread));
 	/* The table is right; now it may be on. */
 	ph_daemon_table_changed(d);
 	return 0;

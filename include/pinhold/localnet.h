@@ -23,10 +23,11 @@ struct ph_localnet_interface {
 
 /*
  * Begins, and sets back what a killed daemon left set, if the machine has not been started again
- * since. directory: of the file, copied; NULL: nothing is remembered. 0, -ENOMEM, or -errno: the
- * file cannot be read.
+ * since. directory: of the file, copied; NULL: nothing is remembered. 0 or -ENOMEM. *ret_unread: 0,
+ * or -errno: the file cannot be read, or is none (-EINVAL, -ELOOP, -EISDIR). What it says is not
+ * set back then; the next thing to be remembered takes its place.
  */
-int ph_localnet_open(const char *directory, struct ph_localnet **ret_localnet);
+int ph_localnet_open(const char *directory, struct ph_localnet **ret_localnet, int *ret_unread);
 
 /*
  * Sets it on these interfaces, and sets it back on others. Where it was set already it is left

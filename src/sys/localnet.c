@@ -88,7 +88,7 @@ static int read_boot_id(char ret_id[static BOOT_ID_OCTETS + 1])
 }
 
 /* *ret_text is NULL where nothing is to be remembered. */
-static int make_text(const struct ph_localnet *l, char **ret_text)
+static int make_text(struct ph_localnet *l, char **ret_text)
 {
 	char *text = NULL;
 	size_t len = 0;
@@ -101,6 +101,8 @@ static int make_text(const struct ph_localnet *l, char **ret_text)
 	*ret_text = NULL;
 	if (!any)
 		return 0;
+	if (!*l->boot_id && (bad = read_boot_id(l->boot_id)) < 0)
+		return bad;
 	f = open_memstream(&text, &len);
 	if (!f)
 		return -ENOMEM;
@@ -233,7 +235,7 @@ static void destroy(struct ph_localnet *l)
 	free(l);
 }
 
-int ph_localnet_open(const char *directory, struct ph_localnet **ret_localnet)
+int ph_localnet_open(const char *directory, struct ph_localnet **ret_localnet, int *ret_unread)
 {
 	struct ph_localnet *l = calloc(1, sizeof(*l));
 	int r = 0;
@@ -246,11 +248,12 @@ int ph_localnet_open(const char *directory, struct ph_localnet **ret_localnet)
 		if (r == 0)
 			r = recover(l);
 	}
-	if (r < 0) {
+	if (r == -ENOMEM) {
 		destroy(l);
 		return r;
 	}
 	*ret_localnet = l;
+	*ret_unread = r;
 	return 0;
 }
 

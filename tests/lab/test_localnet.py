@@ -145,6 +145,22 @@ def test_state_directory_must_be_absolute(lab):
     assert "STATE_DIRECTORY: state is not an absolute path" in done.stderr
 
 
+@pytest.mark.parametrize("what", ["fifo", "directory"])
+def test_no_file_to_remember_it_in(lab, service, state, what):
+    """What can be replaced is; otherwise status says why nothing arrives."""
+    file = os.path.join(state["STATE_DIRECTORY"], "route_localnet")
+    (os.mkfifo if what == "fifo" else os.mkdir)(file)
+    with running(lab, section(lab), env=state) as p:
+        assert p.logged("what a killed pinhold left set cannot be looked up")
+        if what == "fifo":
+            assert greet(lab.client, PUBLIC) == lab.client.address
+            assert os.path.isfile(file)
+        else:
+            assert localnet(lab) == "0"
+            assert "route_localnet cannot be set" in p.status("web")["why"]
+    assert localnet(lab) == "0"
+
+
 # As a hardened unit has it: /proc/sys is read-only, and the user is nobody in particular.
 CONFINED = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
             "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec setpriv "

@@ -69,12 +69,19 @@ static void assert_remembered(const char *names)
 		assert_int_equal(access(FILE_NAME, F_OK), -1);
 }
 
-static struct ph_localnet *open_localnet(void)
+static struct ph_localnet *open_unread(int error)
 {
 	struct ph_localnet *l = NULL;
+	int unread = 1;
 
-	assert_int_equal(ph_localnet_open(DIRECTORY, &l), 0);
+	assert_int_equal(ph_localnet_open(DIRECTORY, &l, &unread), 0);
+	assert_int_equal(unread, error);
 	return l;
+}
+
+static struct ph_localnet *open_localnet(void)
+{
+	return open_unread(0);
 }
 
 static struct ph_localnet_interface want(const char *name)
@@ -159,8 +166,10 @@ static void crash(struct ph_localnet_interface *wanted, size_t n)
 
 	if (pid == 0) {
 		struct ph_localnet *l;
+		int unread;
 
-		if (ph_localnet_open(DIRECTORY, &l) < 0 || ph_localnet_want(l, wanted, n) < 0)
+		if (ph_localnet_open(DIRECTORY, &l, &unread) < 0 ||
+		    ph_localnet_want(l, wanted, n) < 0)
 			_exit(1);
 		kill(getpid(), SIGKILL);
 	}
@@ -217,23 +226,37 @@ static void test_other_files(void **state)
 /* What is there under the file's name is none: nobody is waited for, nothing is followed. */
 static void test_no_file(void **state)
 {
-	struct ph_localnet *l = NULL;
-	char text[64];
+	struct ph_localnet_interface wan = want("wan");
+	struct ph_localnet *l;
+	char text[300];
 
 	(void)state;
 	alarm(20);
 	assert_int_equal(mkfifo(FILE_NAME, 0644), 0);
-	assert_int_equal(ph_localnet_open(DIRECTORY, &l), -EINVAL);
-	assert_int_equal(unlink(FILE_NAME), 0);
-	assert_int_equal(mkdir(FILE_NAME, 0755), 0);
-	assert_int_equal(ph_localnet_open(DIRECTORY, &l), -EISDIR);
-	assert_int_equal(rmdir(FILE_NAME), 0);
+	l = open_unread(-EINVAL);
+	want_one(l, "wan", 0);
+	assert_remembered("wan\n");
+	ph_localnet_close(l);
+	assert_remembered("");
 	snprintf(text, sizeof(text), "%sown\n", slurp("/proc/sys/kernel/random/boot_id"));
 	spill(DIRECTORY "/elsewhere", text);
 	assert_int_equal(symlink("elsewhere", FILE_NAME), 0);
-	assert_int_equal(ph_localnet_open(DIRECTORY, &l), -ELOOP);
+	ph_localnet_close(open_unread(-ELOOP));
 	assert_int_equal(value_of("own"), 1);
+	assert_string_equal(slurp(FILE_NAME), text); /* left as it is */
 	assert_int_equal(unlink(DIRECTORY "/elsewhere"), 0);
+	assert_int_equal(unlink(FILE_NAME), 0);
+	/* Where nothing can take its place it is not set; then it is tried again. */
+	assert_int_equal(mkdir(FILE_NAME, 0755), 0);
+	l = open_unread(-EISDIR);
+	assert_int_equal(ph_localnet_want(l, &wan, 1), -EISDIR);
+	assert_int_equal(wan.error, -EISDIR);
+	assert_int_equal(value_of("wan"), 0);
+	assert_int_equal(rmdir(FILE_NAME), 0);
+	want_one(l, "wan", 0);
+	assert_int_equal(value_of("wan"), 1);
+	ph_localnet_close(l);
+	assert_remembered("");
 	alarm(0);
 }
 
@@ -287,9 +310,11 @@ static void test_no_directory(void **state)
 {
 	struct ph_localnet_interface wan = want("wan");
 	struct ph_localnet *l = NULL;
+	int unread = 1;
 
 	(void)state;
-	assert_int_equal(ph_localnet_open(DIRECTORY "/missing", &l), 0);
+	assert_int_equal(ph_localnet_open(DIRECTORY "/missing", &l, &unread), 0);
+	assert_int_equal(unread, 0);
 	assert_int_equal(ph_localnet_want(l, &wan, 1), -ENOENT);
 	assert_int_equal(wan.error, -ENOENT);
 	assert_true(wan.by_file);
@@ -304,7 +329,7 @@ static void test_no_directory(void **state)
 	assert_int_equal(value_of("wan"), 0);
 	assert_int_equal(rmdir(DIRECTORY "/missing"), 0);
 	/* With nowhere to remember it is done all the same. */
-	assert_int_equal(ph_localnet_open(NULL, &l), 0);
+	assert_int_equal(ph_localnet_open(NULL, &l, &unread), 0);
 	want_one(l, "wan", 0);
 	assert_int_equal(value_of("wan"), 1);
 	ph_localnet_close(l);
@@ -363,9 +388,9 @@ static void test_no_permission(void **state)
 	if (pid == 0) {
 		struct ph_localnet_interface two[] = { want("wan"), want("own") };
 		struct ph_localnet *l;
-		int r = setresuid(65534, 65534, 65534);
+		int unread, r = setresuid(65534, 65534, 65534);
 
-		r = r < 0 ? r : ph_localnet_open(DIRECTORY, &l);
+		r = r < 0 ? r : ph_localnet_open(DIRECTORY, &l, &unread);
 		r = r < 0 ? r : ph_localnet_want(l, two, 2);
 		/* Where it is set already nothing is missing. */
 		_exit(r == 0 && two[0].error == -EACCES && two[1].error == 0 &&

@@ -20,19 +20,16 @@ struct list {
 };
 
 /* The interfaces that a want needs it on; at most two. */
-static size_t interfaces_of(const struct ph_daemon *d, const struct hold *hold,
-			    const struct ph_plan_mapping *want,
+static size_t interfaces_of(const struct ph_plan_mapping *want,
 			    struct ph_localnet_interface ret_list[static 2])
 {
 	size_t n = 0;
 
 	if (!ph_plan_is_localnet(want))
 		return 0;
-	ret_list[n++] = (struct ph_localnet_interface){ .name = want->interface,
-							.index = hold->run->links.index };
+	ret_list[n++] = (struct ph_localnet_interface){ .name = want->interface };
 	if (*want->turned_from)
-		ret_list[n++] = (struct ph_localnet_interface){ .name = want->turned_from,
-								.index = d->default_route.index };
+		ret_list[n++] = (struct ph_localnet_interface){ .name = want->turned_from };
 	return n;
 }
 
@@ -71,13 +68,13 @@ static void want(struct ph_daemon *d, struct list *list)
 }
 
 /* -ENOMEM counts as nothing wanted: it is never on where it might not be guarded. */
-static void collect(const struct ph_daemon *d, struct hold *const *holds,
-		    const struct ph_plan_mapping *wants, size_t n, bool guarded, struct list *list)
+static void collect(struct hold *const *holds, const struct ph_plan_mapping *wants, size_t n,
+		    bool guarded, struct list *list)
 {
 	*list = (struct list){ .items = calloc(2 * n + 1, sizeof(*list->items)) };
 	for (size_t i = 0; list->items && i < n; i++) {
 		struct ph_localnet_interface of[2];
-		size_t n_of = interfaces_of(d, holds[i], &wants[i], of);
+		size_t n_of = interfaces_of(&wants[i], of);
 
 		for (size_t k = 0; k < n_of; k++)
 			if (!find(list, of[k].name) &&
@@ -93,7 +90,7 @@ void localnet_before(struct ph_daemon *d, struct hold *const *holds,
 
 	if (!d->localnet || !d->localnet_set)
 		return;
-	collect(d, holds, wants, n, true, &list);
+	collect(holds, wants, n, true, &list);
 	want(d, &list);
 	free(list.items);
 }
@@ -105,7 +102,7 @@ static void report(struct hold *hold, const struct ph_plan_mapping *p, const str
 	struct ph_localnet_interface of[2];
 	struct surroundings_memo memo = { 0 };
 	struct ph_localnet_interface failed = { 0 };
-	size_t n = interfaces_of(run->daemon, hold, p, of);
+	size_t n = interfaces_of(p, of);
 
 	for (size_t i = 0; i < n && !failed.error; i++) {
 		const struct ph_localnet_interface *set = find(list, of[i].name);
@@ -128,7 +125,7 @@ void localnet_after(struct ph_daemon *d, struct hold *const *holds,
 
 	if (!d->localnet)
 		return;
-	collect(d, holds, wants, n, false, &list);
+	collect(holds, wants, n, false, &list);
 	want(d, &list);
 	for (size_t i = 0; i < n; i++)
 		if (holds[i]->role == HOLD_CURRENT)

@@ -73,7 +73,8 @@ static void see_default_route(struct ph_daemon *d, const struct ph_links *view)
 	seen.answer = ph_links_find(view, "auto", PH_IPV4, seen.name, &seen.index, &seen.address);
 	/* Where replies to 127.0.0.0/8 targets are routed back, this interface needs
 	 * route_localnet too (hold.c, set_turned_from()). */
-	if (d->localnet_set && strcmp(seen.name, d->default_route.name) != 0)
+	if (d->localnet_set &&
+	    (seen.index != d->default_route.index || strcmp(seen.name, d->default_route.name) != 0))
 		ph_daemon_table_changed(d);
 	d->default_route = seen;
 }

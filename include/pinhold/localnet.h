@@ -16,7 +16,6 @@ struct ph_localnet;
 
 struct ph_localnet_interface {
 	const char *name; /* borrowed for the call */
-	int index;        /* that it has now: another one means that it was made anew */
 	int error;        /* set by the call: 0: it is set; else -errno, and it is not */
 	bool by_file;     /* set by the call: it is not because the file could not be written */
 };
@@ -30,9 +29,8 @@ struct ph_localnet_interface {
 int ph_localnet_open(const char *directory, struct ph_localnet **ret_localnet, int *ret_unread);
 
 /*
- * Sets it on these interfaces, and sets it back on others. Where it was set already it is left
- * alone, now and later. Without a change since the last call, and without an error then, nothing
- * is asked of the kernel.
+ * Sets it on these interfaces, and sets it back on others, also after they were renamed. Where it
+ * was set already it is left alone. Each call looks again: what others have undone is done again.
  *
  * 0; -ENOMEM; or another -errno: the file could not be written (then what could not be remembered
  * is not set), or an interface could not be set back (which the next call tries again). Each

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@
 
 struct entry {
 	char name[PH_INTERFACE_MAX + 1];
-	int index; /* -1: not known: it is new, or was left by a killed daemon */
+	int index; /* of who had the name at the last look; 0: nobody, or there was no look */
 	bool wanted;
 	bool ours;    /* set by us, or about to be: to be set back */
 	bool pending; /* about to be */
@@ -57,9 +58,26 @@ static struct entry *add(struct ph_localnet *l, const char *name)
 	if (!entries)
 		return NULL;
 	l->entries = entries;
-	entries[l->n_entries] = (struct entry){ .index = -1 };
+	entries[l->n_entries] = (struct entry){ 0 };
 	strcpy(entries[l->n_entries].name, name);
 	return &entries[l->n_entries++];
+}
+
+/*
+ * Who was renamed since the last look took the setting along, and the entry goes with it; who is
+ * gone has nothing to be set back, and whoever has the name now is somebody else.
+ */
+static void follow(struct ph_localnet *l)
+{
+	for (size_t i = 0; i < l->n_entries; i++) {
+		struct entry *entry = &l->entries[i];
+		char name[IF_NAMESIZE];
+
+		if (entry->index && if_indextoname((unsigned)entry->index, name))
+			strcpy(entry->name, name);
+		else
+			entry->ours = false;
+	}
 }
 
 static void forget_unwanted(struct ph_localnet *l)
@@ -171,6 +189,7 @@ static int recover_lines(struct ph_localnet *l, FILE *f)
 			entry = entry ? entry : add(l, line);
 			if (!entry)
 				return -ENOMEM;
+			entry->index = (int)if_nametoindex(line);
 			entry->ours = true;
 			set_back(entry); /* or want() or close() tries again */
 		}
@@ -260,30 +279,30 @@ int ph_localnet_open(const char *directory, struct ph_localnet **ret_localnet, i
 /* ---- what is wanted ---- */
 
 /* Looks at an interface, and says what is to be done there. */
-static void look(struct entry *entry, int index)
+static void look(struct entry *entry)
 {
-	bool anew = entry->index >= 0 && entry->index != index;
 	int value;
 
 	entry->by_file = false;
 	entry->error = ipv4_conf_read(entry->name, KEY, &value);
-	if (entry->error == 0)
-		entry->index = index;
+	if (entry->error)
+		return;
+	entry->index = (int)if_nametoindex(entry->name);
 	/* Without the permission nothing need be remembered. */
-	if (entry->error == 0 && value == 0) {
+	if (value == 0) {
 		entry->error = ipv4_conf_writable(entry->name, KEY);
 		entry->pending = entry->ours = entry->error == 0;
-	} else if (entry->error == -ENOENT || (entry->error == 0 && anew)) {
-		entry->ours = false; /* a new interface took its value from `default` */
 	}
 }
 
-/* Makes entries of what is wanted, and looks where something may have changed. Who has no entry: a
- * name that is no interface's. */
+/* Makes entries of what is wanted, and looks there. Who has no entry: a name that is no
+ * interface's. */
 static int enter(struct ph_localnet *l, struct ph_localnet_interface *wanted, size_t n)
 {
 	for (size_t i = 0; i < l->n_entries; i++)
 		l->entries[i].wanted = false;
+	follow(l);
+	forget_unwanted(l);
 	for (size_t i = 0; i < n; i++) {
 		struct entry *entry = find(l, wanted[i].name);
 
@@ -294,8 +313,8 @@ static int enter(struct ph_localnet *l, struct ph_localnet_interface *wanted, si
 		}
 		if (!entry)
 			continue;
-		if (!entry->wanted && (entry->index != wanted[i].index || entry->error))
-			look(entry, wanted[i].index);
+		if (!entry->wanted)
+			look(entry);
 		entry->wanted = true;
 	}
 	return 0;

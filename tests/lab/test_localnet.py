@@ -145,6 +145,29 @@ def test_state_directory_must_be_absolute(lab):
     assert "STATE_DIRECTORY: state is not an absolute path" in done.stderr
 
 
+@pytest.mark.parametrize("running_on", [True, False])
+def test_the_interface_is_renamed(lab, service, running_on):
+    """Its settings go along, to where no guard is; stopped at once, pinhold finds it as well."""
+    with running(lab, {**section(lab), "interface": "wan"}) as p:
+        assert localnet(lab) == "1"
+        if not running_on:
+            os.kill(p.pid, signal.SIGSTOP)
+        lab.gw.run("ip link set wan name wanx")
+        try:
+            if running_on:
+                scenarios.wait_until(lambda: localnet(lab, "wanx") == "0", 20, "it stays set")
+            else:
+                os.kill(p.pid, signal.SIGTERM)
+                os.kill(p.pid, signal.SIGCONT)
+                p.wait_exit()
+                assert localnet(lab, "wanx") == "0"
+        finally:
+            lab.gw.run("ip link set wanx name wan")
+            lab.gw.delete_wan()
+            lab.gw.create_wan()
+        assert localnet(lab) == "0"
+
+
 @pytest.mark.parametrize("what", ["fifo", "directory"])
 def test_no_file_to_remember_it_in(lab, service, state, what):
     """What can be replaced is; otherwise status says why nothing arrives."""

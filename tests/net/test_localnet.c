@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -88,7 +87,6 @@ static struct ph_localnet_interface want(const char *name)
 {
 	return (struct ph_localnet_interface){
 		.name = name,
-		.index = (int)if_nametoindex(name),
 		.error = 1,
 	};
 }
@@ -143,19 +141,54 @@ static void test_set(void **state)
 	assert_remembered("");
 }
 
-/* Nothing is asked of the kernel where nothing has changed: not even what somebody else has set. */
-static void test_idle(void **state)
+/* What somebody else has undone is done again. */
+static void test_undone(void **state)
 {
 	struct ph_localnet *l = open_localnet();
 
 	(void)state;
 	want_one(l, "wan", 0);
 	spill(path_of("wan"), "0");
-	assert_int_equal(unlink(FILE_NAME), 0);
 	want_one(l, "wan", 0);
-	assert_int_equal(value_of("wan"), 0);
-	assert_remembered("");
+	assert_int_equal(value_of("wan"), 1);
+	assert_remembered("wan\n");
+	/* It is ours then, even if it was not before. */
+	want_one(l, "own", 0);
+	spill(path_of("own"), "0");
+	want_one(l, "own", 0);
+	assert_int_equal(value_of("own"), 1);
+	assert_remembered("own\n");
 	ph_localnet_close(l);
+	assert_int_equal(value_of("wan") + value_of("own"), 0);
+}
+
+/* The setting goes along, and so does the memory. */
+static void test_renamed(void **state)
+{
+	struct ph_localnet_interface two[] = { want("wan"), want("eth0.5") };
+	struct ph_localnet *l = open_localnet();
+
+	(void)state;
+	assert_int_equal(ph_localnet_want(l, two, 2), 0);
+	ip("link set wan name wanx\n");
+	want_one(l, "eth0.5", 0);
+	assert_int_equal(value_of("wanx"), 0);
+	assert_remembered("eth0.5\n");
+	/* It is still wanted, by its new name. */
+	ip("link set eth0.5 name eth0.6\n");
+	want_one(l, "eth0.6", 0);
+	assert_int_equal(value_of("eth0.6"), 1);
+	assert_remembered("eth0.6\n");
+	/* They have changed names. */
+	ip("link set eth0.6 name wan\nlink set wanx name eth0.5\n");
+	want_one(l, "eth0.5", 0);
+	assert_int_equal(value_of("eth0.5"), 1);
+	assert_int_equal(value_of("wan"), 0);
+	ip("link set wan name wanx\nlink set eth0.5 name wan\nlink set wanx name eth0.5\n");
+	/* The last call finds it as well. */
+	ph_localnet_close(l);
+	assert_int_equal(value_of("wan") + value_of("eth0.5"), 0);
+	assert_remembered("");
 }
 
 /* As if the process were killed: its memory goes, and nothing is called. */
@@ -412,10 +445,10 @@ static void test_no_permission(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_set),          TEST(test_idle),      TEST(test_crash),
+		TEST(test_set),          TEST(test_undone),    TEST(test_crash),
 		TEST(test_other_files),  TEST(test_made_anew), TEST(test_names),
 		TEST(test_no_directory), TEST(test_read_only), TEST(test_no_permission),
-		TEST(test_no_file),
+		TEST(test_no_file),      TEST(test_renamed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

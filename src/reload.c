@@ -258,6 +258,8 @@ static json_t *take_over(struct ph_daemon *d, struct ph_config *config, struct r
 			  "removed", c.removed, "path", reading->path, "notices", reading->notices);
 	ph_info("reloaded unchanged=%zu changed=%zu added=%zu removed=%zu", c.unchanged,
 		json_array_size(c.changed), json_array_size(c.added), json_array_size(c.removed));
+	if (d->localnet_set)
+		ph_daemon_table_changed(d); /* somebody may have set it back */
 	daemon_look_at_links(d, false);
 	surroundings_marks(d);
 out:

@@ -76,6 +76,15 @@ def test_set_while_it_is_needed(lab, service):
     assert localnet(lab) == "0"
 
 
+def test_set_back_by_others(lab, service):
+    """A reload sets it again, as `sysctl --system` may have set it back."""
+    with running(lab, section(lab)) as p:
+        lab.gw.ns.sysctl(SETTING.format("wan"), 0)
+        p.reload()
+        assert localnet(lab) == "1"
+    assert localnet(lab) == "0"
+
+
 def test_an_admins_setting_is_left_alone(lab, service):
     lab.gw.ns.sysctl(SETTING.format("wan"), 1)
     try:

@@ -61,6 +61,11 @@ static void want(struct ph_daemon *d, struct list *list)
 	/* What is wrong with the file is told for each mapping that needs it. */
 	for (size_t i = 0; i < list->n; i++)
 		told = told || list->items[i].by_file;
+	for (size_t i = 0; i < list->n; i++)
+		if (list->items[i].found)
+			ph_warning(
+				"net.ipv4.conf.%s.route_localnet was set already: it stays set when pinhold ends, and nothing guards 127.0.0.0/8 then",
+				list->items[i].name);
 	if (r < 0 && r != d->localnet_error && !told)
 		ph_error("route_localnet: %s", strerror(-r));
 	d->localnet_error = r;

@@ -18,6 +18,8 @@ struct ph_localnet_interface {
 	const char *name; /* borrowed for the call */
 	int error;        /* set by the call: 0: it is set; else -errno, and it is not */
 	bool by_file;     /* set by the call: it is not because the file could not be written */
+	/* Set by the call: somebody else had set it, so it stays. Once, while it is there. */
+	bool found;
 };
 
 /*

@@ -29,6 +29,7 @@ struct entry {
 	bool ours;    /* set by us, or about to be: to be set back */
 	bool pending; /* about to be */
 	bool by_file; /* error is the file's */
+	bool found;   /* somebody else had set it, and the caller has been told */
 	int error;
 };
 
@@ -76,7 +77,7 @@ static void follow(struct ph_localnet *l)
 		if (entry->index && if_indextoname((unsigned)entry->index, name))
 			strcpy(entry->name, name);
 		else
-			entry->ours = false;
+			entry->ours = entry->found = false;
 	}
 }
 
@@ -85,7 +86,7 @@ static void forget_unwanted(struct ph_localnet *l)
 	size_t n = 0;
 
 	for (size_t i = 0; i < l->n_entries; i++)
-		if (l->entries[i].wanted || l->entries[i].ours)
+		if (l->entries[i].wanted || l->entries[i].ours || l->entries[i].found)
 			l->entries[n++] = l->entries[i];
 	l->n_entries = n;
 }
@@ -278,21 +279,26 @@ int ph_localnet_open(const char *directory, struct ph_localnet **ret_localnet, i
 
 /* ---- what is wanted ---- */
 
-/* Looks at an interface, and says what is to be done there. */
-static void look(struct entry *entry)
+/* Looks at an interface, and says what is to be done there. True: somebody else has set it, which
+ * is news. */
+static bool look(struct entry *entry)
 {
+	bool found;
 	int value;
 
 	entry->by_file = false;
 	entry->error = ipv4_conf_read(entry->name, KEY, &value);
 	if (entry->error)
-		return;
+		return false;
 	entry->index = (int)if_nametoindex(entry->name);
 	/* Without the permission nothing need be remembered. */
 	if (value == 0) {
 		entry->error = ipv4_conf_writable(entry->name, KEY);
 		entry->pending = entry->ours = entry->error == 0;
 	}
+	found = value && !entry->ours && !entry->found;
+	entry->found |= found;
+	return found;
 }
 
 /* Makes entries of what is wanted, and looks there. Who has no entry: a name that is no
@@ -306,6 +312,7 @@ static int enter(struct ph_localnet *l, struct ph_localnet_interface *wanted, si
 	for (size_t i = 0; i < n; i++) {
 		struct entry *entry = find(l, wanted[i].name);
 
+		wanted[i].found = false;
 		if (!entry && *wanted[i].name && strlen(wanted[i].name) <= PH_INTERFACE_MAX) {
 			entry = add(l, wanted[i].name);
 			if (!entry)
@@ -314,7 +321,7 @@ static int enter(struct ph_localnet *l, struct ph_localnet_interface *wanted, si
 		if (!entry)
 			continue;
 		if (!entry->wanted)
-			look(entry);
+			wanted[i].found = look(entry);
 		entry->wanted = true;
 	}
 	return 0;

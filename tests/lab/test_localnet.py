@@ -65,6 +65,7 @@ def test_set_while_it_is_needed(lab, service):
         assert greet(lab.client, PUBLIC) == lab.client.address
         assert localnet(lab) == "1"
         assert [localnet(lab, name) for name in ("wan2", "lan", "all", "default")] == ["0"] * 4
+        assert not p.logged("was set already")
         # It goes with the last mapping that needs it, not with pinhold alone.
         p.change("web", target=scenarios.target(lab))
         p.reload()
@@ -92,7 +93,10 @@ def test_an_admins_setting_is_left_alone(lab, service):
             assert greet(lab.client, PUBLIC) == lab.client.address
             p.change("web", target=scenarios.target(lab))
             p.reload()
+            p.change("web", target=f"127.0.0.1:{LOCAL}")
+            p.reload()
             assert localnet(lab) == "1"
+            assert len(p.logged(r"conf\.wan\.route_localnet was set already: it stays set")) == 1
         assert localnet(lab) == "1"
     finally:
         lab.gw.ns.sysctl(SETTING.format("wan"), 0)

@@ -162,6 +162,31 @@ static void test_undone(void **state)
 	assert_int_equal(value_of("wan") + value_of("own"), 0);
 }
 
+/* What was set before is told once, as long as the interface is there. */
+static void test_found(void **state)
+{
+	struct ph_localnet_interface two[] = { want("own"), want("wan") };
+	struct ph_localnet *l = open_localnet();
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(ph_localnet_want(l, two, 2), 0);
+		assert_int_equal(two[0].found, i == 0);
+		assert_false(two[1].found);
+		assert_int_equal(ph_localnet_want(l, NULL, 0), 0);
+	}
+	ip("link del own\nlink add own type bridge\n");
+	assert_int_equal(ph_localnet_want(l, two, 2), 0);
+	assert_false(two[0].found);
+	assert_remembered("own\nwan\n");
+	ip("link del own\nlink add own type bridge\n");
+	spill(path_of("own"), "1");
+	assert_int_equal(ph_localnet_want(l, two, 2), 0);
+	assert_true(two[0].found);
+	ph_localnet_close(l);
+	assert_int_equal(value_of("own"), 1);
+}
+
 /* The setting goes along, and so does the memory. */
 static void test_renamed(void **state)
 {
@@ -448,7 +473,7 @@ int main(void)
 		TEST(test_set),          TEST(test_undone),    TEST(test_crash),
 		TEST(test_other_files),  TEST(test_made_anew), TEST(test_names),
 		TEST(test_no_directory), TEST(test_read_only), TEST(test_no_permission),
-		TEST(test_no_file),      TEST(test_renamed),
+		TEST(test_no_file),      TEST(test_renamed),   TEST(test_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

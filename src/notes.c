@@ -181,6 +181,11 @@ void note_links(const struct mapping_run *run)
 			"no address mapping=%s interface=%s: it has no usable IPv%d address; waiting for one",
 			name, run->links.name, (int)config->core.family);
 		break;
+	case PH_LINKS_BAD_NAME:
+		ph_warning(
+			"interface's name mapping=%s interface=%s: it has characters that cannot stand in the table: rename it (ip link set OLD name NEW); waiting for that",
+			name, config->interface);
+		break;
 	}
 }
 

@@ -46,6 +46,8 @@ static const char *links_why(const struct mapping_run *run)
 		return "the interface is down";
 	case PH_LINKS_NO_ADDRESS:
 		return "the interface has no usable address";
+	case PH_LINKS_BAD_NAME:
+		return "the interface's name cannot stand in the table: rename it";
 	}
 	return NULL;
 }

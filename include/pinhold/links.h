@@ -64,6 +64,7 @@ enum ph_links_answer {
 				*/
 	PH_LINKS_DOWN,         /* it is there, but not up */
 	PH_LINKS_NO_ADDRESS,   /* it is up without a usable address of the family */
+	PH_LINKS_BAD_NAME,     /* it is there, by a name that can stand in no table */
 };
 
 /*
@@ -71,7 +72,7 @@ enum ph_links_answer {
  * route's interface), an interface's name, or an address. "auto" is the kernel's choice, lowest
  * metric and then highest preference, among the routes whose interface is up: the kernel keeps an
  * IPv4 route when only the carrier is lost. ret_name and ret_index are set whenever an interface
- * was found, ret_address only with PH_LINKS_FOUND.
+ * was found whose name can be used, ret_address only with PH_LINKS_FOUND.
  */
 enum ph_links_answer ph_links_find(const struct ph_links *view, const char *setting,
 				   enum ph_family family,

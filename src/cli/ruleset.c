@@ -107,6 +107,11 @@ static void say_no_address(const struct ph_config_mapping *m, bool file, const c
 		fprintf(stderr, "pinhold: %s: interface %s has no usable IPv%d address%s\n", who,
 			interface, (int)m->core.family, so);
 		break;
+	case PH_LINKS_BAD_NAME:
+		fprintf(stderr,
+			"pinhold: %s: the name of the interface (%s) has characters that cannot stand in the table%s\n",
+			who, m->interface, so);
+		break;
 	}
 }
 

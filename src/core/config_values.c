@@ -189,10 +189,9 @@ bool ph_interface_name_valid(const char *text)
 	    !strcmp(text, ".."))
 		return false;
 	for (const char *c = text; *c; c++)
-		/* 0xa0 is a space to the kernel; of the rest, nft's text has no way to write some,
-		 * and an asterisk would make a wider rule of the name. */
-		if ((unsigned char)*c <= ' ' || *c == 0x7f || (unsigned char)*c == 0xa0 ||
-		    strchr("/:\"*\\", *c))
+		/* Others could stand in no table (plan_sort.c): nft's text has no way to write
+		 * some, and an asterisk would make a wider rule of the name. */
+		if (*c <= ' ' || *c > '~' || strchr("/:\"*\\", *c))
 			return false;
 	return true;
 }

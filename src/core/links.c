@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <pinhold/config.h>
+
 void ph_links_done(struct ph_links *view)
 {
 	free(view->links);
@@ -100,6 +102,8 @@ static enum ph_links_answer find_address(const struct ph_links *view,
 
 		if (!ph_address_equal(&a->address, wanted) || !link)
 			continue;
+		if (!ph_interface_name_valid(link->name))
+			return PH_LINKS_BAD_NAME;
 		memcpy(ret_name, link->name, sizeof(link->name));
 		*ret_index = link->index;
 		if (!link->up)
@@ -127,6 +131,8 @@ enum ph_links_answer ph_links_find(const struct ph_links *view, const char *sett
 					    : ph_link_by_name(view, setting);
 	if (!link)
 		return PH_LINKS_NO_INTERFACE;
+	if (!ph_interface_name_valid(link->name))
+		return PH_LINKS_BAD_NAME;
 	memcpy(ret_name, link->name, sizeof(link->name));
 	*ret_index = link->index;
 	if (!link->up)

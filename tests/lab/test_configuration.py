@@ -169,3 +169,21 @@ def test_fwmark_of_one_mapping(lab):
     lab.gw.nft("delete table inet hand")
     count = {name: int(n) for name, n in re.findall(r"counter (\w+) \{\s*packets (\d+)", listing)}
     assert count["marked"] > 3 and count["strays"] == 0
+
+
+def test_interface_whose_name_no_table_can_have(lab):
+    """The kernel lets it be called so, and an address leads to it: that mapping waits, the other is up."""
+    lab.isp.full_cone(32451)
+    lab.gw.ns.ip("link set wan2 name w*2", "link set w*2 up")
+    sections = {"global": {"interface": "wan"}, "web": {"bind": 8443, "target": f"{lab.nas.address}:443"},
+                "b": {"interface": lab.gw.wan2, "bind": 8555, "target": f"{lab.nas.address}:443"}}
+    try:
+        with lab.pinhold_file(sections) as p:
+            assert lab.client.get(p.wait_hook("web").endpoint).body == "nas"
+            assert "name cannot stand in the table" in p.status("b")["why"]
+            assert len(p.logged(r"mapping=b interface=100\.65\.0\.2: .* cannot stand in the table")) == 1
+            lab.gw.ns.ip("link set w*2 name wan2", "link set wan2 up")
+            p.wait_state("b", lambda status: status["interface"] == "wan2")
+    finally:
+        lab.gw.delete_wan2()
+        lab.gw.create_wan2()

@@ -207,8 +207,8 @@ static void test_target(void **state)
 static void test_interface(void **state)
 {
 	static const char *const bad[] = {
-		"",    ".",  "..",    "a/b", "a b",   "a:1",  "0123456789abcdef",
-		"a\t", "e*", "\"a\"", "a\\", "a\xa0", "a\x7f"
+		"",    ".",  "..",    "a/b", "a b",   "a:1",   "0123456789abcdef",
+		"a\t", "e*", "\"a\"", "a\\", "a\xa0", "a\x7f", "w\xc3\xa4n"
 	};
 
 	(void)state;

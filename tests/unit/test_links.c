@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "test.h"
 
+#include <string.h>
+
 #include <pinhold/links.h>
 
 static struct ph_link links[] = {
@@ -136,12 +138,42 @@ static void test_local_address(void **state)
 	assert_true(ph_address_equal(&a, &two[0].address));
 }
 
+/* The kernel lets an interface have a name that the plan refuses; it must not come to that. */
+static void test_bad_name(void **state)
+{
+	static const char *const bad[] = { "w*2", "w\"", "w\\n", "w\x1b", "w\xc3\xa4n" };
+	struct ph_link wan = { "", 1, true };
+	struct ph_link_address address = { 1, { PH_IPV4, { 10, 0, 0, 1 } }, true, false, 24 };
+	struct ph_link_route route = { 1, PH_IPV4, 1, 0, { 0 } };
+	const struct ph_links now = { &wan, 1, &address, 1, &route, 1 };
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const char *const settings[] = { "auto", "10.0.0.1", bad[i] };
+
+		strcpy(wan.name, bad[i]);
+		for (unsigned k = 0; k < 3; k++) {
+			char name[PH_INTERFACE_MAX + 1] = "";
+			struct ph_address a = { 0 };
+			int index = 0;
+
+			assert_int_equal(
+				ph_links_find(&now, settings[k], PH_IPV4, name, &index, &a),
+				PH_LINKS_BAD_NAME);
+			assert_string_equal(name, "");
+			assert_int_equal(index, 0);
+			assert_int_equal(a.family, 0);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_default_route),
 		cmocka_unit_test(test_local_address),
+		cmocka_unit_test(test_bad_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

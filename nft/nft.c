@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
@@ -23,6 +24,7 @@
 #include <pinhold/nft.h>
 
 #include "batch.h"
+#include "lock.h"
 #include "netlink.h"
 
 #define ANSWER_OCTETS 8192 /* an acknowledgement without the message it is about takes 36 */
@@ -34,6 +36,8 @@ struct ph_nft {
 	struct ph_table *installed; /* NULL: none, or not known what */
 	bool present;               /* there may be a table of ours in the kernel */
 	bool plain;                 /* the kernel knows no owner flag */
+	int lock;                   /* on a plain table; -1: none */
+	pid_t holder;               /* who has it instead; 0: not known, or nobody */
 	int error;                  /* of the last transaction, -errno */
 	char object[64];            /* what it was about */
 };
@@ -46,6 +50,7 @@ int ph_nft_open(struct ph_nft **ret_nft)
 	if (!nft)
 		return -ENOMEM;
 	nft->seq = 1;
+	nft->lock = -1;
 	r = ph_netlink_open(&nft->socket);
 	/* Answers without a copy of the question, so that many of them fit. */
 	if (r == 0 && mnl_socket_setsockopt(nft->socket, NETLINK_CAP_ACK, &one, sizeof(one)) < 0)
@@ -58,12 +63,20 @@ int ph_nft_open(struct ph_nft **ret_nft)
 	return 0;
 }
 
+static void unlock(struct ph_nft *nft)
+{
+	if (nft->lock >= 0)
+		close(nft->lock);
+	nft->lock = -1;
+}
+
 void ph_nft_close(struct ph_nft *nft)
 {
 	if (!nft)
 		return;
 	if (nft->socket)
 		mnl_socket_close(nft->socket);
+	unlock(nft);
 	ph_table_free(nft->installed);
 	free(nft);
 }
@@ -71,6 +84,11 @@ void ph_nft_close(struct ph_nft *nft)
 bool ph_nft_is_owner(const struct ph_nft *nft)
 {
 	return nft->present && !nft->plain;
+}
+
+pid_t ph_nft_holder(const struct ph_nft *nft)
+{
+	return nft->holder;
 }
 
 uint32_t ph_nft_port_id(const struct ph_nft *nft)
@@ -288,16 +306,29 @@ static int try_whole(struct ph_nft *nft, const struct ph_table *to, bool *ret_re
 	return r;
 }
 
+/* Whether another process has the plain table. Where there is no lock to be had, one goes without.
+ */
+static int lock(struct ph_nft *nft)
+{
+	if (nft->lock >= 0 || ph_lock_take(&nft->lock, &nft->holder) != -EALREADY)
+		return 0;
+	nft->error = -EALREADY;
+	nft->object[0] = '\0';
+	return -EALREADY;
+}
+
 static int install_whole(struct ph_nft *nft, const struct ph_table *to)
 {
-	bool refused;
-	int r = try_whole(nft, to, &refused);
+	bool refused = nft->plain;
+	int r = 0;
 
-	if (refused) {
-		nft->plain = true;
+	if (!refused)
 		r = try_whole(nft, to, &refused);
-	}
-	return r;
+	if (!refused)
+		return r;
+	nft->plain = true;
+	r = lock(nft);
+	return r < 0 ? r : try_whole(nft, to, &refused);
 }
 
 static int install_difference(struct ph_nft *nft, const struct ph_table *to)
@@ -418,6 +449,7 @@ int ph_nft_remove(struct ph_nft *nft)
 		return r;
 	forget(nft);
 	nft->present = false;
+	unlock(nft);
 	return 0;
 }
 

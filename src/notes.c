@@ -239,6 +239,17 @@ static void note_not_permitted(struct ph_nft *nft, const char *again)
 			 owner.comm, (int)owner.pid, again);
 }
 
+static void note_held(struct ph_nft *nft, const char *again)
+{
+	int pid = (int)ph_nft_holder(nft);
+	char text[32] = "";
+
+	if (pid)
+		snprintf(text, sizeof(text), " (pid %d)", pid);
+	ph_error("table inet pinhold belongs to another pinhold%s: stop that one first%s", text,
+		 again);
+}
+
 void note_table_failed(struct ph_nft *nft, int error, bool retried)
 {
 	const char *object = "", *again = retried ? "; trying again" : "", *hint = "";
@@ -246,6 +257,10 @@ void note_table_failed(struct ph_nft *nft, int error, bool retried)
 	ph_nft_last_error(nft, &object);
 	if (error == -EPERM) {
 		note_not_permitted(nft, again);
+		return;
+	}
+	if (error == -EALREADY) {
+		note_held(nft, again);
 		return;
 	}
 	if (error == -EOPNOTSUPP || error == -ENOENT)

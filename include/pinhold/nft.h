@@ -5,6 +5,7 @@
  * time. */
 
 #include <stdio.h>
+#include <sys/types.h>
 
 #include <pinhold/plan.h>
 
@@ -27,6 +28,7 @@ void ph_nft_close(struct ph_nft *nft);
  * kernel and desired stays the caller's.
  *
  * Errors: -EPERM: no CAP_NET_ADMIN, or another process owns the table (ph_nft_owner() tells which);
+ * -EALREADY: the table would be a plain one, and another process has that (ph_nft_holder());
  * -EOPNOTSUPP or -ENOENT: the kernel lacks an expression or chain type; -ETIMEDOUT; -ENOMEM;
  * -ENOBUFS: the kernel's answers were lost, and what is installed is not known; -EMSGSIZE: the
  * batch is more than this process may send in one piece (in a user namespace net.core.wmem_max
@@ -53,6 +55,7 @@ bool ph_nft_is_installed(const struct ph_nft *nft);
 int ph_nft_remove(struct ph_nft *nft);
 
 bool ph_nft_is_owner(const struct ph_nft *nft);    /* false: a plain table */
+pid_t ph_nft_holder(const struct ph_nft *nft);     /* after -EALREADY; 0: not known */
 uint32_t ph_nft_port_id(const struct ph_nft *nft); /* the socket's netlink port */
 int ph_nft_last_error(const struct ph_nft *nft,
 		      const char **ret_object); /* what the kernel complained of */

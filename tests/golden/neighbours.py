@@ -290,6 +290,10 @@ class Watch(unittest.TestCase):
     def test_another_pinhold(self):
         with self.plain() as ns, Namespace(ns) as other:
             other.ask("refuse-owner")
+            self.assertEqual(other.ask("apply", "tcp4"), "EALREADY")
+            self.assertEqual(self.watched(ns), ([], None))
+            # Whoever has removed its own lets others in.
+            self.assertEqual(ns.ask("remove"), "ok")
             self.assertEqual(other.ask("apply", "tcp4"), "ok")
             self.assertEqual(self.watched(ns), (["changed", "gone"], "golden_tool"))
 

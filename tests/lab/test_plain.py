@@ -3,6 +3,8 @@
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -156,6 +158,39 @@ def test_others_tables_are_not_looked_at(lab):
         lab.gw.nft("add table ip pinhold\nadd chain ip pinhold web\nadd table inet pinhold2")
         lab.gw.nft("delete table ip pinhold\ndelete table inet pinhold2")
         assert p.status()["daemon"]["table"]["foreign_change"] is None
+
+
+def test_second_pinhold(lab):
+    """They would put back their tables for ever, whatever directories they have: the second one gives up."""
+    with plain(lab) as p:
+        before = listing(lab)
+        for _ in range(2):
+            second = lab.pinhold_file({"other": {"bind": 9443, "target": ":443"}}, program=daemon.plain_program())
+            assert second.wait_exit() == 2
+            said = rf"table inet pinhold belongs to another pinhold \(pid {p.pid}\): stop that one first$"
+            assert second.logged(said), second.story()
+        assert p.status()["daemon"]["table"]["foreign_change"] is None
+        assert listing(lab) == before
+    with plain(lab):
+        pass
+
+
+def test_strangers_have_no_lock(lab):
+    """Anybody can take its name; from whom that could not have the table it keeps nobody away."""
+    code = """import socket, sys
+with socket.socket(socket.AF_UNIX) as s:
+    s.bind("\\0pinhold-table")
+    s.listen()
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    with lab.gw.ns.spawn([*nobody, sys.executable, "-c", code], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE) as stranger:
+        assert stranger.stdout.readline() == b"ready\n"
+        with plain(lab) as p:
+            assert p.status()["daemon"]["table"]["installed"]
+        stranger.stdin.close()
 
 
 @pytest.mark.parametrize("owner", [False, True])

@@ -313,7 +313,7 @@ int ph_uplinks_decide(struct ph_uplinks *uplinks, const struct ph_links *view,
 
 /* ---- who is not inside ---- */
 
-static size_t add_outside(char (*outside)[PH_INTERFACE_MAX + 1], size_t n, const char *name)
+static size_t add_name(char (*outside)[PH_INTERFACE_MAX + 1], size_t n, const char *name)
 {
 	if (!*name || strlen(name) > PH_INTERFACE_MAX)
 		return n;
@@ -324,25 +324,32 @@ static size_t add_outside(char (*outside)[PH_INTERFACE_MAX + 1], size_t n, const
 	return n + 1;
 }
 
+static size_t add_outside(char (*outside)[PH_INTERFACE_MAX + 1], size_t n,
+			  const struct ph_links *view, int index)
+{
+	const struct ph_link *link = ph_link_by_index(view, index);
+
+	return link ? add_name(outside, n, link->name) : n;
+}
+
 int ph_links_outside(const struct ph_links *view, const char *const settings[], size_t n,
 		     char (**ret_outside)[PH_INTERFACE_MAX + 1], size_t *ret_n)
 {
-	char(*outside)[PH_INTERFACE_MAX + 1] = calloc(view->n_routes + n + 1, sizeof(*outside));
+	char(*outside)[PH_INTERFACE_MAX + 1] =
+		calloc(view->n_routes + view->n_broad + n + 1, sizeof(*outside));
 	size_t n_outside = 0;
 
 	if (!outside)
 		return -ENOMEM;
-	for (size_t i = 0; i < view->n_routes; i++) {
-		const struct ph_link *link = ph_link_by_index(view, view->routes[i].index);
-
-		if (link)
-			n_outside = add_outside(outside, n_outside, link->name);
-	}
+	for (size_t i = 0; i < view->n_routes; i++)
+		n_outside = add_outside(outside, n_outside, view, view->routes[i].index);
+	for (size_t i = 0; i < view->n_broad; i++)
+		n_outside = add_outside(outside, n_outside, view, view->broad[i].index);
 	for (size_t i = 0; i < n; i++) {
 		struct ph_address address;
 
 		if (strcmp(settings[i], "auto") != 0 && ph_address_parse(settings[i], &address) < 0)
-			n_outside = add_outside(outside, n_outside, settings[i]);
+			n_outside = add_name(outside, n_outside, settings[i]);
 	}
 	*ret_outside = outside;
 	*ret_n = n_outside;

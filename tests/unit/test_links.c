@@ -144,8 +144,15 @@ static void test_bad_name(void **state)
 	static const char *const bad[] = { "w*2", "w\"", "w\\n", "w\x1b", "w\xc3\xa4n" };
 	struct ph_link wan = { "", 1, true };
 	struct ph_link_address address = { 1, { PH_IPV4, { 10, 0, 0, 1 } }, true, false, 24 };
-	struct ph_link_route route = { 1, PH_IPV4, 1, 0, { 0 } };
-	const struct ph_links now = { &wan, 1, &address, 1, &route, 1 };
+	struct ph_link_route route = { .index = 1, .family = PH_IPV4, .metric = 1 };
+	const struct ph_links now = {
+		.links = &wan,
+		.n_links = 1,
+		.addresses = &address,
+		.n_addresses = 1,
+		.routes = &route,
+		.n_routes = 1,
+	};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

@@ -394,12 +394,14 @@ static void test_outside(void **state)
 	route(w, "lte", PH_IPV4, 0, "100.65.0.1");
 	route(w, "lte", PH_IPV6, 0, "");
 	route(w, "cut", PH_IPV4, 2000, "100.66.0.1");
+	broad(w, "sat", PH_IPV4, 1);
 	assert_int_equal(ph_links_outside(&w->view, settings, 6, &outside, &n), 0);
-	assert_int_equal(n, 4);
+	assert_int_equal(n, 5);
 	assert_string_equal(outside[0], "lte");
 	assert_string_equal(outside[1], "cut");
-	assert_string_equal(outside[2], "dsl");
-	assert_string_equal(outside[3], "vlan7");
+	assert_string_equal(outside[2], "sat");
+	assert_string_equal(outside[3], "dsl");
+	assert_string_equal(outside[4], "vlan7");
 	free(outside);
 }
 

@@ -146,7 +146,7 @@ static const char *uplink_obstacle(const struct mapping_run *run, char *text, si
 	case PH_UPLINK_NO_ROUTE:
 		return "replies may leave by another interface: no default route goes by this one";
 	case PH_UPLINK_TOO_MANY:
-		return "replies leave by another interface: there are more than three uplinks beside "
+		return "replies may leave by another interface: there are more than three uplinks beside "
 		       "the default one";
 	}
 	return NULL;

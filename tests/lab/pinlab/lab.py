@@ -167,7 +167,7 @@ class Lab:
             self.gw.run(["nft", "delete", "table", "inet", "pinhold"], check=False)
         for pid, name in sorted((processes() - self._born)):
             if self._is_server(pid):
-                continue  # killed by a test and started again
+                continue  # or killed by a test and started again
             if net.wait_exit(pid, 5):
                 continue  # a hook of a killed pinhold, on its way out
             net.kill(pid)
@@ -188,8 +188,9 @@ class Lab:
         return left
 
     def _is_server(self, pid):
+        """nginx has its worker when it likes: maybe not yet when the lab was built."""
         try:
-            return os.getpgid(pid) in self.internet.groups()
+            return os.getpgid(pid) in (self.internet.groups() | self.nas.groups() | self.gw.service.groups())
         except ProcessLookupError:
             return False
 

@@ -148,6 +148,10 @@ class Service:
         """The log's entry of the request that came with this X-Request-Id."""
         return self._nginx.log.wait(lambda e: e["id"] == request_id)
 
+    def groups(self):
+        """The process groups of what runs for it."""
+        return {self._nginx.group}
+
     def reset(self):
         self._nginx.log.clear()
 

@@ -53,8 +53,8 @@ struct ph_daemon {
 	char *config_path; /* NULL: from the command line */
 	struct ph_plan_options plan;
 	char (*outside)[PH_INTERFACE_MAX + 1]; /* plan's list; owned */
-	struct ph_marks marks;     /* of plan */
-	struct mapping_run **runs; /* as configured, in the file's order */
+	struct ph_marks marks;                 /* of plan */
+	struct mapping_run **runs;             /* as configured, in the file's order */
 	size_t n_runs;
 	struct mapping_run **leaving; /* whose hooks still run */
 	size_t n_leaving;

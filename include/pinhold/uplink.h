@@ -77,8 +77,8 @@ int ph_uplinks_decide(struct ph_uplinks *uplinks, const struct ph_links *view,
 
 /*
  * Where those come from who are not inside: the interfaces of default and of broad routes, in use
- * or not, and the mappings' own. settings: each mapping's `interface`, or what it was found to be; "auto" and
- * addresses are passed over. Each once. 0 or -ENOMEM; *ret_outside is to be freed.
+ * or not, and the mappings' own. settings: each mapping's `interface`, or what it was found to be;
+ * "auto" and addresses are passed over. Each once. 0 or -ENOMEM; *ret_outside is to be freed.
  */
 int ph_links_outside(const struct ph_links *view, const char *const settings[], size_t n,
 		     char (**ret_outside)[PH_INTERFACE_MAX + 1], size_t *ret_n);

@@ -224,7 +224,7 @@ static int open_file(const char *path, FILE **ret_f)
 static int recover(struct ph_localnet *l)
 {
 	char path[PATH_MAX];
-	FILE *f;
+	FILE *f = NULL;
 	int n, r;
 
 	n = snprintf(path, sizeof(path), "%s/%s", l->directory, PH_LOCALNET_FILE);

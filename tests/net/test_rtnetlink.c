@@ -490,7 +490,7 @@ static void test_rules(void **state)
 static void test_taken(void **state)
 {
 	struct world *w = *state;
-	uint64_t start = now_ms();
+	uint64_t start;
 
 	ip("route add default dev lte table 1346961410 protocol 112\n"
 	   "route add 198.18.0.0/15 dev lte table 1346961410 protocol 112\n"

@@ -143,8 +143,8 @@ def test_the_interface_comes_back(lab, service):
 def test_nowhere_to_remember(lab, service):
     """What could not be set back after a crash is not set; the log blames the directory, once."""
     lab.isp.full_cone(PUBLIC[1])
-    with lab.pinhold_file({"web": section(lab)}, env={"STATE_DIRECTORY": "/nowhere"}) as p:
-        p.wait_log(r"mapping=web: /nowhere/route_localnet cannot be written: No such file or directory; "
+    with lab.pinhold_file({"web": section(lab)}, env={"STATE_DIRECTORY": "/proc/nowhere"}) as p:
+        p.wait_log(r"mapping=web: /proc/nowhere/route_localnet cannot be written: No such file or directory; "
                    r"without it pinhold does not set net\.ipv4\.conf\.wan\.route_localnet; make the directory")
         p.wait_state("web", lambda s: (s["why"] or "").endswith("so nobody reaches the target; the log says why"))
         assert localnet(lab) == "0"

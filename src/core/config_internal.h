@@ -30,6 +30,9 @@ bool ph_host_valid(const char *text);
 /* How many octets must be added, removed or changed to make b of a: for "did you mean". */
 size_t ph_text_distance(const char *a, const char *b);
 
+/* UTF-8 without control characters but for tabs: what JSON can carry and a receiver can be sent. */
+bool ph_text_printable(const char *text);
+
 /*
  * Foreign text for a message: cut to a readable length, control characters and octets that are no
  * UTF-8 replaced. Returns buf.

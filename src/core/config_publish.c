@@ -6,8 +6,11 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <pinhold/publish.h>
 
 #include "config_internal.h"
 
@@ -168,6 +171,29 @@ static void check_path(const struct check *c)
 		wrong(c, "is not an absolute path");
 }
 
+/* A list like hook-events; twice the same is a slip of the pen, as there. */
+static void check_events(const struct check *c)
+{
+	static const char *const events[] = { "up", "change", "down" };
+	char copy[PH_VALUE_MAX], *save, *word;
+	unsigned seen = 0;
+
+	snprintf(copy, sizeof(copy), "%s", c->setting->value);
+	for (word = strtok_r(copy, ", \t", &save); word; word = strtok_r(NULL, ", \t", &save)) {
+		size_t i = 0;
+
+		while (i < N(events) && strcmp(word, events[i]) != 0)
+			i++;
+		if (i == N(events) || seen & 1u << i) {
+			seen = 0;
+			break;
+		}
+		seen |= 1u << i;
+	}
+	if (!seen)
+		wrong(c, "is not a list of up, change and down, each at most once");
+}
+
 static bool domain_name(const char *text)
 {
 	struct ph_address address;
@@ -247,11 +273,15 @@ static void check_username(const struct check *c)
 		wrong(c, "has more than 255 octets");
 }
 
+/* It would make columns of these. */
+/* clang-format off */
 static const struct publish_key webhook_keys[] = {
 	{ "url", true, false, check_url_template },
 	{ "method", false, false, check_method },
 	{ "header", false, true, check_header },
 	{ "body", false, false, check_template },
+	{ "events", false, false, check_events },
+	{ "ca-file", false, false, check_path },
 };
 
 static const struct publish_key dns_keys[] = {
@@ -259,7 +289,10 @@ static const struct publish_key dns_keys[] = {
 	{ "zone", false, false, check_domain },
 	{ "record", true, true, check_record },
 	{ "ttl", false, false, check_ttl },
+	{ "api", false, false, check_plain_url },
+	{ "ca-file", false, false, check_path },
 };
+/* clang-format on */
 
 static const struct publish_key kv_keys[] = {
 	{ "token-file", true, false, check_path },
@@ -267,6 +300,8 @@ static const struct publish_key kv_keys[] = {
 	{ "namespace", true, false, check_identifier },
 	{ "key", true, false, check_kv_key },
 	{ "value", false, false, check_template },
+	{ "api", false, false, check_plain_url },
+	{ "ca-file", false, false, check_path },
 };
 
 /* Both BitTorrent clients have a web interface with a login. */
@@ -274,6 +309,7 @@ static const struct publish_key client_keys[] = {
 	{ "url", true, false, check_plain_url },
 	{ "username", false, false, check_username },
 	{ "password-file", false, false, check_path },
+	{ "ca-file", false, false, check_path },
 };
 
 static const struct publish_type {
@@ -400,10 +436,31 @@ static const struct publish_type *take_type(struct ph_publish *p, struct ph_repo
 	return type;
 }
 
+/* All of them go to pinhold-publish as one JSON object, in which a character may become two. */
+static void check_texts(const struct ph_publish *p, struct ph_reports *reports)
+{
+	const size_t max = PH_PUBLISH_INPUT_MAX / 2 - 4096;
+	size_t total = 0;
+
+	for (size_t i = 0; i < p->n_settings; i++) {
+		const struct ph_setting *s = &p->settings[i];
+
+		total += strlen(s->key) + strlen(s->value) + sizeof("[,],");
+		if (!ph_text_printable(s->value))
+			wrong(&(struct check){ s, reports }, "is not UTF-8");
+	}
+	if (total > max)
+		ph_reports_mistake(reports, p->line,
+				   "this publisher's settings are longer than %zu octets together",
+				   max);
+}
+
 void ph_publish_check(struct ph_publish *p, struct ph_reports *reports)
 {
-	const struct publish_type *type = take_type(p, reports);
+	const struct publish_type *type;
 
+	check_texts(p, reports);
+	type = take_type(p, reports);
 	if (!type)
 		return;
 	for (size_t i = 0; i < p->n_settings; i++) {

@@ -377,6 +377,20 @@ static size_t character(const unsigned char *text)
 	return n;
 }
 
+bool ph_text_printable(const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+
+	while (*c) {
+		size_t n = *c == '\t' ? 1 : character(c);
+
+		if (n == 0)
+			return false;
+		c += n;
+	}
+	return true;
+}
+
 const char *ph_text_show(const char *text, char buf[static PH_SHOWN_STRLEN])
 {
 	const unsigned char *c = (const unsigned char *)text;

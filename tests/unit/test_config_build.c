@@ -131,10 +131,11 @@ static void test_publishers(void **state)
 		P "webhook\nurl = https://h/${public_port}?t=${file:/etc/my token}\n"
 		  "header = A: ${ip4p}\nheader = B: c\nmethod = PUT\n"
 		  "body = {\"e\":\"${public_endpoint}\",\"a\":\"${public_address}\"}$\n"
+		  "events = up, down\nca-file = /ca.pem\n"
 		  "[publish dns]\nrecord = A h.example.com\ntype = cloudflare-dns\n"
 		  "token-file = /t\nrecord = SRV _minecraft._tcp.example.com mc.example.com\n"
 		  "record = TXT e.example.com port=${public_port}\nrecord = A *.example.com\n"
-		  "zone = example.com\nttl = 1m\n"
+		  "zone = example.com\nttl = 1m\napi = http://[::1]:8787/client/v4\n"
 		  "[publish kv]\ntype = cloudflare-kv\ntoken-file = /t\nkey = ${mapping}\n"
 		  "account = 0123456789abcdef0123456789abcdef\n"
 		  "namespace = 0123456789abcdef0123456789abcdef\nvalue = ${public_port}\n"
@@ -145,11 +146,11 @@ static void test_publishers(void **state)
 
 	(void)state;
 	assert_int_equal(c.n_publishers, 5);
-	assert_int_equal(c.publishers[0].n_settings, 5);
+	assert_int_equal(c.publishers[0].n_settings, 7);
 	assert_string_equal(c.publishers[0].settings[2].value, "B: c");
 	assert_int_equal(c.publishers[1].type, PH_PUBLISH_CLOUDFLARE_DNS);
 	/* `type` is taken out; the others keep their order. */
-	assert_int_equal(c.publishers[1].n_settings, 7);
+	assert_int_equal(c.publishers[1].n_settings, 8);
 	assert_string_equal(c.publishers[1].settings[0].key, "record");
 	assert_string_equal(c.publishers[1].settings[1].key, "token-file");
 	assert_int_equal(c.publishers[2].type, PH_PUBLISH_CLOUDFLARE_KV);

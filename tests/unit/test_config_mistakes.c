@@ -208,6 +208,15 @@ static const struct mistake {
 	{ P "webhook\nurl = https://h\nheader = A b: c\n", 7, "is not NAME: VALUE" },
 	{ P "webhook\nurl = https://h\nheader = : c\n", 7, "is not NAME: VALUE" },
 	{ P "webhook\nurl = https://h\nheader = A: ${x}\n", 7, "variable ${x} is not known" },
+	{ P "webhook\nurl = https://h\nbody = a\xff\n", 7, "is not UTF-8" },
+	{ P "webhook\nurl = https://h\nevents = up, gone\n", 7,
+	  "is not a list of up, change and down" },
+	{ P "webhook\nurl = https://h\nevents = up, up\n", 7,
+	  "is not a list of up, change and down" },
+	{ P "webhook\nurl = https://h\nca-file = ca.pem\n", 7, "is not an absolute path" },
+	{ P "cloudflare-dns\ntoken-file = /t\nrecord = A h.example\napi = https://h/${mapping}\n",
+	  8, "does not know" },
+	{ P "qbittorrent\nurl = http://h:8080\napi = https://h\n", 7, "unknown key \"api\"" },
 	{ P "cloudflare-dns\nrecord = A h.example\n", 4, "no token-file" },
 	{ P "cloudflare-dns\ntoken-file = /t\n", 4, "no record" },
 	{ P "cloudflare-dns\ntoken-file = t\nrecord = A h.example\n", 6, "absolute path" },
@@ -269,6 +278,27 @@ static void test_many_mistakes(void **state)
 	assert_string_equal(said.items[50].text, "... and 71 more mistakes");
 	assert_int_equal(said.items[50].line, 0);
 	assert_true(said.items[50].mistake);
+}
+
+/* pinhold-publish takes so much and no more. */
+static void test_long_publisher(void **state)
+{
+	static char text[40000] = P "webhook\nurl = http://h\n";
+	static struct said said;
+	struct ph_config config;
+	size_t len = strlen(text);
+
+	(void)state;
+	for (unsigned i = 0; i < 14; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "header = A: %02000d\n", 1);
+	assert_int_equal(parse(text, len, &said, &config), 0);
+	ph_config_done(&config);
+	len += (size_t)snprintf(text + len, sizeof(text) - len, "header = A: %02000d\n", 1);
+	assert_int_equal(parse(text, len, &said, &config), -EINVAL);
+	assert_int_equal(said.mistakes, 1);
+	len = said.items[0].mistake ? 0 : 1;
+	assert_int_equal(said.items[len].line, 4);
+	assert_non_null(strstr(said.items[len].text, "longer than 28672 octets together"));
 }
 
 /* Keys and names are foreign text too; report() looks at every octet. */
@@ -389,7 +419,7 @@ int main(void)
 		cmocka_unit_test(test_mistakes),     cmocka_unit_test(test_many_mistakes),
 		cmocka_unit_test(test_foreign_text), cmocka_unit_test(test_notices),
 		cmocka_unit_test(test_no_clash),     cmocka_unit_test(test_no_notice),
-		cmocka_unit_test(test_no_loop),
+		cmocka_unit_test(test_no_loop),      cmocka_unit_test(test_long_publisher),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

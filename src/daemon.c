@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <pinhold/limits.h>
@@ -45,6 +46,19 @@ struct ph_ports *ph_daemon_ports(struct ph_daemon *d)
 const struct links_seen *ph_daemon_default_route(const struct ph_daemon *d)
 {
 	return &d->default_route;
+}
+
+const char *ph_daemon_state_directory(const struct ph_daemon *d)
+{
+	return d->state_directory;
+}
+
+void ph_daemon_state_error(struct ph_daemon *d, int error)
+{
+	if (error < 0 && error != d->state_error)
+		ph_warning("state directory %s: %s; after a restart everybody may be told again",
+			   d->state_directory, strerror(-error));
+	d->state_error = error;
 }
 
 bool ph_daemon_stopping(const struct ph_daemon *d)
@@ -202,25 +216,25 @@ static void on_links(void *data)
 
 /* ---- the end ---- */
 
-static bool hooks_run(const struct ph_daemon *d)
+static bool receivers_run(const struct ph_daemon *d)
 {
 	for (size_t i = 0; i < d->n_runs; i++)
-		if (hooks_running(d->runs[i]))
+		if (receivers_running(d->runs[i]))
 			return true;
 	for (size_t i = 0; i < d->n_leaving; i++)
-		if (hooks_running(d->leaving[i]))
+		if (receivers_running(d->leaving[i]))
 			return true;
 	return false;
 }
 
-void ph_daemon_hook_done(struct mapping_run *run)
+void ph_daemon_receiver_done(struct mapping_run *run, const char *kind)
 {
 	struct ph_daemon *d = run->daemon;
 
 	run->outdated = true;
 	ph_daemon_touch(run);
-	commands_event(d, "hook", run, NULL);
-	if (d->all_told && !hooks_run(d))
+	commands_event(d, kind, run, NULL);
+	if (d->all_told && !receivers_run(d))
 		uv_stop(&d->loop);
 }
 
@@ -237,9 +251,9 @@ static void on_last_words(uv_timer_t *timer)
 	struct ph_daemon *d = timer->data;
 
 	for (size_t i = 0; i < d->n_runs; i++)
-		hooks_kill(d->runs[i]);
+		receivers_kill(d->runs[i]);
 	for (size_t i = 0; i < d->n_leaving; i++)
-		hooks_kill(d->leaving[i]);
+		receivers_kill(d->leaving[i]);
 }
 
 static void end(struct ph_daemon *d, const char *signal)
@@ -261,7 +275,7 @@ static void end(struct ph_daemon *d, const char *signal)
 		run_stop(d->runs[i]);
 	/* Only now: a hook that cannot even be started ends before the next mapping's begins. */
 	d->all_told = true;
-	if (!hooks_run(d))
+	if (!receivers_run(d))
 		uv_stop(&d->loop);
 	else
 		uv_timer_start(&d->last_words, on_last_words, LAST_WORDS_MS, 0);
@@ -351,11 +365,34 @@ static int refuse(const struct ph_daemon *d, const struct mapping_run *run)
 	return r;
 }
 
+/*
+ * Where it is remembered over a restart what was told; from the command line there is nothing that
+ * a next start would have in common with this one. What is not there when it is needed is said by
+ * whoever writes.
+ */
+static void set_state_directory(struct ph_daemon *d)
+{
+	const char *given = getenv("STATE_DIRECTORY");
+	size_t len;
+
+	if (!d->config_path)
+		return;
+	if (!given || *given != '/')
+		given = "/var/lib/pinhold";
+	/* systemd.exec(5): several are separated by colons. */
+	len = strcspn(given, ":");
+	d->state_directory = strndup(given, len);
+	if (d->state_directory && mkdir(d->state_directory, 0700) < 0 && errno != EEXIST)
+		ph_daemon_state_error(d, -errno);
+}
+
 /* Takes the mappings over from config. */
 static int start_runs(struct ph_daemon *d, struct ph_config *config)
 {
-	int r = 0;
+	int r = publishers_describe(config, &d->publishers, &d->n_publishers);
 
+	if (r < 0)
+		return r;
 	d->runs = calloc(config->n_mappings + 1, sizeof(*d->runs));
 	if (!d->runs)
 		return -ENOMEM;
@@ -422,6 +459,7 @@ static int start(struct ph_daemon *d, struct ph_config *config)
 		if (d->runs[i]->current)
 			note_links(d->runs[i]);
 	surroundings_marks(d);
+	publishers_check(d);
 	return 0;
 }
 
@@ -443,6 +481,7 @@ static bool clean_up(struct ph_daemon *d)
 	for (size_t i = 0; i < d->n_leaving; i++)
 		run_free(d->leaving[i]);
 	surroundings_close(d);
+	publishers_free(d->publishers, d->n_publishers);
 	clean = ph_resolver_free(d->resolver);
 	ph_ports_free(d->ports);
 	ph_rtnetlink_close(d->rtnetlink);
@@ -457,6 +496,7 @@ static bool clean_up(struct ph_daemon *d)
 		free(d->leaving);
 		free(d->outside);
 		free(d->config_path);
+		free(d->state_directory);
 	}
 	return clean;
 }
@@ -515,6 +555,7 @@ static struct ph_daemon *daemon_new(struct ph_config *config)
 	}
 	d->config_path = config->path;
 	config->path = NULL;
+	set_state_directory(d);
 	daemon_set_plan(d, &config->plan);
 	d->started_ms = ph_daemon_now(d);
 	d->notify = ph_notify_open();

@@ -47,8 +47,10 @@ struct ph_daemon {
 	struct ph_ports *ports;
 	struct ph_control *control;
 	struct ph_notify *notify;
-	const char *run_directory;   /* NULL: no state files */
-	const char *state_directory; /* for what must be put back; NULL: nothing is remembered */
+	const char *run_directory;      /* NULL: no state files */
+	const char *localnet_directory; /* for what must be put back; NULL: nothing is remembered */
+	char *state_directory;          /* where what was told is remembered; NULL: nowhere */
+	int state_error;                /* of the last write there, so that it is said once */
 
 	char *config_path; /* NULL: from the command line */
 	struct ph_plan_options plan;
@@ -56,7 +58,9 @@ struct ph_daemon {
 	struct ph_marks marks;                 /* of plan */
 	struct mapping_run **runs;             /* as configured, in the file's order */
 	size_t n_runs;
-	struct mapping_run **leaving; /* whose hooks still run */
+	struct publisher_spec *publishers; /* owned */
+	size_t n_publishers;
+	struct mapping_run **leaving; /* whose receivers still run */
 	size_t n_leaving;
 
 	bool dirty;           /* a want has changed */
@@ -141,6 +145,15 @@ void commands_open(struct ph_daemon *d);
 void commands_close(struct ph_daemon *d);
 /* Tells those who watch; run NULL: it is about the daemon. extra (may be NULL) is taken over. */
 void commands_event(struct ph_daemon *d, const char *event, struct mapping_run *run, json_t *extra);
+
+/* publishers.c */
+/* What the file says of publishers, for those who are told by them; for publishers_free(). 0 or
+ * -ENOMEM. */
+int publishers_describe(const struct ph_config *config, struct publisher_spec **ret_specs,
+			size_t *ret_n);
+void publishers_free(struct publisher_spec *specs, size_t n);
+/* Says so if there are any and the program that they need is not there. */
+void publishers_check(const struct ph_daemon *d);
 
 /* show.c */
 struct ph_status_clock show_clock(const struct ph_daemon *d);

@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* A mapping's hooks: what is owed to each, called with natmap's arguments and the PINHOLD_
- * environment. */
+/* A hook is called with natmap's arguments and the PINHOLD_ environment. */
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <pinhold/log.h>
 
-#include "mapping_run.h"
+#include "receivers.h"
 
 #define LIMIT_MS     60000u
 #define ENVIRONMENT  12 /* entries below */
 #define ENTRY_OCTETS 96
-
-static void pump(struct hook_run *h);
 
 const char *target_format(const struct ph_target *target, uint16_t public_port,
 			  char buf[static PH_ENDPOINT_STRLEN])
@@ -41,22 +38,10 @@ const char *target_format(const struct ph_target *target, uint16_t public_port,
 	return buf;
 }
 
-static const char *event_name(enum ph_announce event)
-{
-	switch (event) {
-	case PH_ANNOUNCE_UP:
-		return "up";
-	case PH_ANNOUNCE_CHANGE:
-		return "change";
-	case PH_ANNOUNCE_DOWN:
-		return "down";
-	}
-	return "";
-}
-
 struct entries {
 	size_t n;
 	char text[ENVIRONMENT][ENTRY_OCTETS];
+	char *list[ENVIRONMENT];
 };
 
 struct call {
@@ -67,13 +52,15 @@ struct call {
 static void set_entry(struct entries *e, const char *name, const char *value)
 {
 	assert(e->n < ENVIRONMENT);
-	snprintf(e->text[e->n++], ENTRY_OCTETS, "PINHOLD_%s=%s", name, value);
+	snprintf(e->text[e->n], ENTRY_OCTETS, "PINHOLD_%s=%s", name, value);
+	e->list[e->n] = e->text[e->n];
+	e->n++;
 }
 
-static void describe(const struct hook_run *h, const struct ph_delivery *d, struct call *c,
+static void describe(const struct receiver_run *r, const struct ph_delivery *d, struct call *c,
 		     struct entries *e)
 {
-	const struct ph_mapping_config *core = &h->run->config->core;
+	const struct ph_mapping_config *core = &r->run->config->core;
 	char text[PH_ENDPOINT_STRLEN];
 
 	ph_address_format(&d->state.public_endpoint.address, c->address);
@@ -85,7 +72,7 @@ static void describe(const struct hook_run *h, const struct ph_delivery *d, stru
 	set_entry(e, "EVENT", event_name(d->event));
 	set_entry(e, "MAPPING", core->name);
 	set_entry(e, "PROTOCOL", ph_proto_name(core->proto));
-	set_entry(e, "INTERFACE", h->run->links.name);
+	set_entry(e, "INTERFACE", r->run->links.name);
 	set_entry(e, "PUBLIC_ADDRESS", c->address);
 	set_entry(e, "PUBLIC_PORT", c->port);
 	set_entry(e, "PREVIOUS_ADDRESS",
@@ -100,134 +87,51 @@ static void describe(const struct hook_run *h, const struct ph_delivery *d, stru
 	set_entry(e, "IP4P", c->ip4p);
 }
 
-/* Our own environment without PINHOLD_ entries and what is libuv's business, and the call's. The
- * array is the caller's. */
-static char **environment(struct entries *e)
-{
-	size_t have = 0, count = 0;
-	char **env;
-
-	while (environ[have])
-		have++;
-	env = calloc(have + e->n + 1, sizeof(*env));
-	if (!env)
-		return NULL;
-	for (size_t i = 0; i < have; i++)
-		if (strncmp(environ[i], "PINHOLD_", 8) != 0 &&
-		    strncmp(environ[i], "UV_THREADPOOL_SIZE=", 19) != 0)
-			env[count++] = environ[i];
-	for (size_t i = 0; i < e->n; i++)
-		env[count++] = e->text[i];
-	return env;
-}
-
 static void on_line(void *data, const char *line)
 {
-	struct hook_run *h = data;
+	const struct receiver_run *r = data;
 
-	ph_info("hook output mapping=%s hook=%s: %s", h->run->config->core.name, h->hook.path,
-		line);
+	ph_info("hook output mapping=%s hook=%s: %s", r->run->config->core.name, r->name, line);
 }
 
-static void on_retry(uv_timer_t *timer)
+static void log_end(const struct receiver_run *r)
 {
-	pump(timer->data);
-}
+	const char *name = r->run->config->core.name;
+	const struct ph_status_call *last = &r->last;
 
-static void finished(struct hook_run *h, bool success)
-{
-	uint64_t now_ms = ph_daemon_now(h->run->daemon), at;
-
-	ph_receiver_done(&h->receiver, success, now_ms);
-	if (ph_daemon_stopping(h->run->daemon) || h->run->leaving) {
-		/* A last word may still be owed, whatever became of the one before; but what failed
-		 * is not repeated any more, and pump() knows that it is not due yet. */
-		pump(h);
-		return;
-	}
-	at = ph_receiver_deadline(&h->receiver);
-	if (at == UINT64_MAX)
-		return;
-	if (at <= now_ms) {
-		pump(h);
-		return;
-	}
-	ph_info("hook retry mapping=%s hook=%s in=%us", h->run->config->core.name, h->hook.path,
-		(unsigned)((at - now_ms) / 1000));
-	uv_timer_start(&h->timer, on_retry, at - now_ms, 0);
-}
-
-static void log_end(const struct hook_run *h, const struct ph_status_hook *last)
-{
-	const char *name = h->run->config->core.name, *path = h->hook.path;
-
-	if (last->error)
-		ph_warning("hook not started mapping=%s hook=%s: %s", name, path,
-			   uv_strerror(last->error));
-	else if (last->timed_out)
-		ph_warning("hook ended mapping=%s hook=%s: it ran into its time limit", name, path);
+	if (last->timed_out)
+		ph_warning("hook ended mapping=%s hook=%s: it ran into its time limit", name,
+			   r->name);
 	else if (last->signal)
-		ph_warning("hook ended mapping=%s hook=%s signal=%d", name, path, last->signal);
+		ph_warning("hook ended mapping=%s hook=%s signal=%d", name, r->name, last->signal);
 	else if (last->status)
-		ph_warning("hook ended mapping=%s hook=%s status=%d", name, path, last->status);
+		ph_warning("hook ended mapping=%s hook=%s status=%d", name, r->name, last->status);
 	else
-		ph_info("hook ended mapping=%s hook=%s status=0", name, path);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-	struct hook_run *h = handle->data;
-
-	free(h->hook.path);
-	free(h);
-}
-
-/* Takes a hook out of its run. */
-static void forget(struct hook_run *h)
-{
-	struct hook_run **at = &h->run->hooks;
-
-	while (*at != h)
-		at = &(*at)->next;
-	*at = h->next;
-	uv_close((uv_handle_t *)&h->timer, on_timer_closed);
-}
-
-static void ended(struct hook_run *h)
-{
-	struct mapping_run *run = h->run;
-	struct ph_status_hook *last = &h->last;
-
-	last->called = true;
-	last->event = h->calling;
-	last->ended_ms = ph_daemon_now(run->daemon);
-	log_end(h, last);
-	finished(h, !last->error && !last->timed_out && !last->signal && !last->status);
-	if (h->gone && !h->child)
-		forget(h);
-	ph_daemon_hook_done(run);
+		ph_info("hook ended mapping=%s hook=%s status=0", name, r->name);
 }
 
 static void on_done(void *data, const struct ph_child_result *result)
 {
-	struct hook_run *h = data;
+	struct receiver_run *r = data;
 
-	h->child = NULL;
-	h->last = (struct ph_status_hook){
+	r->child = NULL;
+	r->last = (struct ph_status_call){
 		.timed_out = result->timed_out,
 		.signal = result->signal,
 		.status = result->status,
 	};
-	ended(h);
+	log_end(r);
+	receiver_ended(r, result->timed_out || result->signal || result->status ? PH_RECEIVER_FAILED
+										: PH_RECEIVER_TOLD);
 }
 
-static int start_child(struct hook_run *h, const struct ph_delivery *delivery)
+int hook_call(struct receiver_run *r, const struct ph_delivery *delivery)
 {
 	static const struct ph_child_events events = { .line = on_line, .done = on_done };
-	const char *protocol = ph_proto_name(h->run->config->core.proto);
+	const char *protocol = ph_proto_name(r->run->config->core.proto);
 	struct entries entries = { 0 };
 	struct call call;
-	char *argv[] = { h->hook.path,
+	char *argv[] = { r->name,
 			 call.address,
 			 call.port,
 			 call.ip4p,
@@ -235,155 +139,19 @@ static int start_child(struct hook_run *h, const struct ph_delivery *delivery)
 			 (char *)(uintptr_t)protocol,
 			 call.private_address,
 			 NULL };
+	struct ph_child_options options = { .argv = argv, .limit_ms = LIMIT_MS };
 	char **env;
-	int r;
+	int error;
 
-	describe(h, delivery, &call, &entries);
-	env = environment(&entries);
+	describe(r, delivery, &call, &entries);
+	env = receiver_environment(entries.list, entries.n);
 	if (!env)
-		return UV_ENOMEM;
-	r = ph_child_start(ph_daemon_loop(h->run->daemon), argv, env, LIMIT_MS, &events, h,
-			   &h->child);
+		return -ENOMEM;
+	options.env = env;
+	error = ph_child_start(ph_daemon_loop(r->run->daemon), &options, &events, r, &r->child);
 	free(env);
-	return r;
-}
-
-static void pump(struct hook_run *h)
-{
-	struct ph_delivery delivery;
-	int r;
-
-	if (!ph_receiver_next(&h->receiver, ph_daemon_now(h->run->daemon), &delivery))
-		return;
-	h->calling = delivery.event;
-	r = start_child(h, &delivery);
-	h->run->outdated = true; /* it runs */
-	ph_daemon_touch(h->run);
-	if (r < 0) {
-		h->last = (struct ph_status_hook){ .error = r };
-		ended(h);
-	}
-}
-
-static struct hook_run *hook_new(struct mapping_run *run, const struct ph_hook *hook)
-{
-	struct hook_run *h = calloc(1, sizeof(*h));
-
-	if (!h)
-		return NULL;
-	h->run = run;
-	h->gone = true; /* until all others are there, too */
-	h->hook.path = strdup(hook->path);
-	if (!h->hook.path) {
-		free(h);
-		return NULL;
-	}
-	uv_timer_init(ph_daemon_loop(run->daemon), &h->timer);
-	h->timer.data = h;
-	return h;
-}
-
-static struct hook_run *hook_find(const struct mapping_run *run, const char *path)
-{
-	for (struct hook_run *h = run->hooks; h; h = h->next)
-		if (strcmp(h->hook.path, path) == 0)
-			return h;
-	return NULL;
-}
-
-/* Hooks that are not configured any more: those that run may end what they do. */
-static void let_go(struct mapping_run *run)
-{
-	struct hook_run *h = run->hooks, *next;
-
-	for (; h; h = next) {
-		next = h->next;
-		if (!h->gone)
-			continue;
-		h->receiver.events = 0;
-		uv_timer_stop(&h->timer);
-		if (!h->child)
-			forget(h);
-	}
-}
-
-int hooks_set(struct mapping_run *run)
-{
-	const struct ph_config_mapping *config = run->config;
-	struct hook_run **end = &run->hooks;
-
-	/* What may fail comes first. */
-	while (*end)
-		end = &(*end)->next;
-	for (size_t i = 0; i < config->n_hooks; i++) {
-		if (hook_find(run, config->hooks[i].path))
-			continue;
-		*end = hook_new(run, &config->hooks[i]);
-		if (!*end)
-			return -ENOMEM;
-		end = &(*end)->next;
-	}
-	for (struct hook_run *h = run->hooks; h; h = h->next)
-		h->gone = true;
-	for (size_t i = 0; i < config->n_hooks; i++) {
-		struct hook_run *h = hook_find(run, config->hooks[i].path);
-
-		assert(h); /* found or made above */
-		h->gone = false;
-		h->receiver.events = config->hooks[i].events;
-	}
-	let_go(run);
-	return 0;
-}
-
-void hooks_offer(struct mapping_run *run)
-{
-	for (struct hook_run *h = run->hooks, *next; h; h = next) {
-		next = h->next;
-		/* A newer state is due at once; the same one keeps its place in the retries. */
-		ph_receiver_offer(&h->receiver, &run->told);
-		pump(h);
-	}
-}
-
-bool hooks_running(const struct mapping_run *run)
-{
-	for (const struct hook_run *h = run->hooks; h; h = h->next)
-		if (h->child)
-			return true;
-	return false;
-}
-
-void hooks_kill(struct mapping_run *run)
-{
-	for (struct hook_run *h = run->hooks; h; h = h->next) {
-		h->receiver.events = 0; /* nor is it called once more */
-		ph_child_kill(h->child);
-	}
-}
-
-size_t hooks_status(const struct mapping_run *run, struct ph_status_hook ret[static PH_HOOKS_MAX])
-{
-	size_t n = 0;
-
-	for (const struct hook_run *h = run->hooks; h && n < PH_HOOKS_MAX; h = h->next) {
-		uint64_t retry = ph_receiver_deadline(&h->receiver);
-
-		if (h->gone)
-			continue;
-		ret[n] = h->last;
-		ret[n].path = h->hook.path;
-		ret[n].running = h->child;
-		ret[n].retry_ms = retry == UINT64_MAX || h->child ? 0 : retry;
-		n++;
-	}
-	return n;
-}
-
-void hooks_free(struct mapping_run *run)
-{
-	while (run->hooks) {
-		assert(!run->hooks->child);
-		forget(run->hooks);
-	}
+	if (error < 0)
+		ph_warning("hook not started mapping=%s hook=%s: %s", r->run->config->core.name,
+			   r->name, uv_strerror(error));
+	return error;
 }

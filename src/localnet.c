@@ -119,7 +119,7 @@ static void report(struct hold *hold, const struct ph_plan_mapping *p, const str
 		return;
 	run->localnet_error = failed.error;
 	if (failed.error)
-		note_localnet(run, &failed, run->daemon->state_directory);
+		note_localnet(run, &failed, run->daemon->localnet_directory);
 	surroundings_check(run, &memo);
 }
 

@@ -4,10 +4,10 @@
 /*
  * Mappings at work. Part of the daemon, not of its interface.
  *
- * A run is one configured mapping: its settings, its hooks, what was told of it. What is held is a
- * hold: one bind port's state machine with its sockets and look-ups. A run has one hold, none while
- * it is disabled, and two for a while when it rotates to the next bind port: the current one and
- * the next, then the current one and the old.
+ * A run is one configured mapping: its settings, its receivers, what was told of it. What is held
+ * is a hold: one bind port's state machine with its sockets and look-ups. A run has one hold, none
+ * while it is disabled, and two for a while when it rotates to the next bind port: the current one
+ * and the next, then the current one and the old.
  */
 
 #include <uv.h>
@@ -24,7 +24,16 @@
 
 struct ph_daemon;
 struct mapping_run;
+struct receiver_run;
 struct hold;
+
+/* What a [publish NAME] section says. */
+struct publisher_spec {
+	char name[PH_NAME_MAX + 1];
+	enum ph_publish_type type;
+	bool down;  /* it wants to hear of `down` too */
+	char *json; /* {"name", "type", "settings"}; owned, wiped */
+};
 
 struct flow_run {
 	struct hold *hold;
@@ -62,18 +71,6 @@ struct hold {
 	struct lookup_run *lookups; /* those under way */
 };
 
-struct hook_run {
-	struct mapping_run *run;
-	struct hook_run *next;
-	struct ph_hook hook; /* its own copy of the path; the events are the receiver's */
-	bool gone;           /* not configured any more; it may end what it does */
-	struct ph_receiver receiver;
-	struct ph_child *child;
-	enum ph_announce calling;   /* what the child was called for */
-	struct ph_status_hook last; /* of the calls that have ended */
-	uv_timer_t timer;           /* for the retry */
-};
-
 /* The last look at the links, so that each change is logged once. */
 struct links_seen {
 	enum ph_links_answer answer;
@@ -95,10 +92,11 @@ struct mapping_run {
 	struct ph_uplink uplink; /* how replies find their way */
 	/* What keeps connections from arriving, as far as is known here; "": nothing. */
 	char obstacle[OBSTACLE_STRLEN];
-	bool cut_off;           /* and servers' answers, too: why it may not even be up */
-	int localnet_error;     /* -errno: route_localnet could not be set */
-	struct hook_run *hooks; /* a list */
-	struct ph_told told;    /* what hooks are to be told: the latest */
+	bool cut_off;                   /* and servers' answers, too: why it may not even be up */
+	int localnet_error;             /* -errno: route_localnet could not be set */
+	struct receiver_run *receivers; /* a list: hooks and publishers */
+	struct ph_told told;            /* what they are to be told: the latest */
+	bool spoken; /* it is theirs already; before, what an earlier daemon told holds */
 	/* The successor's endpoint, to be told as soon as the table that lets it in is installed.
 	 */
 	bool promoted;
@@ -140,8 +138,14 @@ void ph_daemon_touch(struct mapping_run *run);
 void ph_daemon_untouch(struct mapping_run *run); /* it is about to be freed */
 /* The same, at once: a hook that is about to be told may look. */
 void ph_daemon_show(struct mapping_run *run);
-/* A hook has ended. */
-void ph_daemon_hook_done(struct mapping_run *run);
+/* A hook or a publisher has ended; kind: which of these, in a word. */
+void ph_daemon_receiver_done(struct mapping_run *run, const char *kind);
+/* NULL: there is no such section. */
+const struct publisher_spec *ph_daemon_publisher(const struct ph_daemon *d, const char *name);
+/* Where things are remembered over a restart; NULL: nowhere. */
+const char *ph_daemon_state_directory(const struct ph_daemon *d);
+/* What became of writing there, so that an error is said once. */
+void ph_daemon_state_error(struct ph_daemon *d, int error);
 /* Hooks have been told; now those who watch. */
 void ph_daemon_announced(struct mapping_run *run, const struct ph_action *a);
 
@@ -164,6 +168,9 @@ int run_start(struct mapping_run *run);
 void run_stop(struct mapping_run *run);
 /* Frees all; hooks that still run are killed. NULL is fine. */
 void run_free(struct mapping_run *run);
+/* Its publishers' sections may say something else now. Whether they do; -ENOMEM: nothing changed.
+ */
+int run_republish(struct mapping_run *run);
 /* Other settings of the same mapping: takes over config. 0, or -ENOMEM with nothing changed. */
 int run_reconfigure(struct mapping_run *run, struct ph_config_mapping *config);
 /* The links may have changed. quiet: it is not logged. */
@@ -189,18 +196,22 @@ void hold_claim(struct hold *hold);
 /* What it wants of the table; returns the want's generation. */
 uint64_t hold_want(const struct hold *hold, struct ph_plan_mapping *ret_want);
 
-/* hooks.c */
-/* The run's hooks are those of its settings now; one that was there before keeps what it was told.
- * 0 or -ENOMEM. */
-int hooks_set(struct mapping_run *run);
-/* The mapping's state is run->told now; starts what is owed. */
-void hooks_offer(struct mapping_run *run);
-bool hooks_running(const struct mapping_run *run);
-void hooks_kill(struct mapping_run *run);
-/* How many were written. */
-size_t hooks_status(const struct mapping_run *run, struct ph_status_hook ret[static PH_HOOKS_MAX]);
+/* receivers.c */
+/* The run's receivers are those of its settings now; one that was there before keeps what it was
+ * told. 0 or -ENOMEM. */
+int receivers_set(struct mapping_run *run);
+/* Whether a publisher's section says something else than when they were set. */
+bool receivers_outdated(const struct mapping_run *run);
+/* The mapping's state is run->told now; starts what is owed. Nothing while it has not spoken. */
+void receivers_offer(struct mapping_run *run);
+bool receivers_running(const struct mapping_run *run);
+void receivers_kill(struct mapping_run *run);
+/* Fills in hooks and publishers. */
+void receivers_status(const struct mapping_run *run, struct ph_status_mapping *ret);
+/* Nothing of what they were told is remembered: the mapping is gone. */
+void receivers_forget(struct mapping_run *run);
 /* None runs any more. */
-void hooks_free(struct mapping_run *run);
+void receivers_free(struct mapping_run *run);
 
 /* The target as people write it: "192.168.10.50:443", ":443", "none". */
 const char *target_format(const struct ph_target *target, uint16_t public_port,

@@ -138,9 +138,13 @@ static int apply(struct ph_daemon *d, struct ph_config_mapping **from, size_t at
 	case PH_CONFIG_SAME:
 		if (failed_before(run))
 			break;
-		c->unchanged++;
 		run->config->line = config->line;
-		return 0;
+		r = run_republish(run);
+		if (r)
+			note_change(c->changed, name);
+		else
+			c->unchanged++;
+		return r < 0 ? r : 0;
 	case PH_CONFIG_ADAPT:
 		if (failed_before(run))
 			break;
@@ -172,10 +176,12 @@ void daemon_reap(struct ph_daemon *d)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < d->n_leaving; i++) {
-		if (hooks_running(d->leaving[i]))
+		if (receivers_running(d->leaving[i])) {
 			d->leaving[kept++] = d->leaving[i];
-		else
-			run_free(d->leaving[i]);
+			continue;
+		}
+		receivers_forget(d->leaving[i]);
+		run_free(d->leaving[i]);
 	}
 	d->n_leaving = kept;
 }
@@ -231,13 +237,20 @@ static void adopt(struct ph_daemon *d, struct mapping_run **runs, size_t n)
 static json_t *take_over(struct ph_daemon *d, struct ph_config *config, struct reading *reading)
 {
 	struct change c = { 0 };
+	struct publisher_spec *specs;
 	json_t *answer = NULL;
+	size_t n_specs;
 	int r = make_room(d, config, &c);
 
+	if (r == 0)
+		r = publishers_describe(config, &specs, &n_specs);
 	if (r < 0) {
 		free(c.runs);
 		goto out;
 	}
+	publishers_free(d->publishers, d->n_publishers);
+	d->publishers = specs;
+	d->n_publishers = n_specs;
 	/* Those that go leave first: another one may want their port. */
 	for (size_t i = 0; i < d->n_runs; i++) {
 		if (configured(config, d->runs[i]->config->core.name, i))
@@ -262,6 +275,7 @@ static json_t *take_over(struct ph_daemon *d, struct ph_config *config, struct r
 		ph_daemon_table_changed(d); /* somebody may have set it back */
 	daemon_look_at_links(d, false);
 	surroundings_marks(d);
+	publishers_check(d);
 out:
 	json_decref(c.changed);
 	json_decref(c.added);

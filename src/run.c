@@ -167,8 +167,9 @@ static void tell(struct mapping_run *run, const struct ph_action *a)
 		run->told.public_endpoint = a->public_endpoint;
 		run->told.private_endpoint = a->local;
 	}
+	run->spoken = true;
 	ph_daemon_show(run);
-	hooks_offer(run);
+	receivers_offer(run);
 	ph_daemon_announced(run, a);
 }
 
@@ -208,7 +209,7 @@ int run_new(struct ph_daemon *d, struct ph_config_mapping *config, struct mappin
 		return -ENOMEM;
 	run->daemon = d;
 	run->config = config;
-	if (hooks_set(run) < 0) {
+	if (receivers_set(run) < 0) {
 		run->config = NULL;
 		run_free(run);
 		return -ENOMEM;
@@ -251,9 +252,24 @@ void run_free(struct mapping_run *run)
 	hold_free(run->other);
 	if (run->rotation)
 		uv_close((uv_handle_t *)run->rotation, on_rotation_closed);
-	hooks_free(run);
+	receivers_free(run);
 	ph_config_mapping_free(run->config);
 	free(run);
+}
+
+int run_republish(struct mapping_run *run)
+{
+	int r;
+
+	if (!receivers_outdated(run))
+		return 0;
+	r = receivers_set(run);
+	if (r < 0)
+		return r;
+	receivers_offer(run);
+	run->outdated = true;
+	ph_daemon_touch(run);
+	return 1;
 }
 
 int run_reconfigure(struct mapping_run *run, struct ph_config_mapping *config)
@@ -263,7 +279,7 @@ int run_reconfigure(struct mapping_run *run, struct ph_config_mapping *config)
 	int r;
 
 	run->config = config;
-	r = hooks_set(run);
+	r = receivers_set(run);
 	if (r < 0) {
 		run->config = old;
 		return r;
@@ -274,7 +290,7 @@ int run_reconfigure(struct mapping_run *run, struct ph_config_mapping *config)
 		hold_reconfigure(run->current);
 	if (run->other)
 		hold_reconfigure(run->other);
-	hooks_offer(run); /* a new one hears where the mapping is */
+	receivers_offer(run); /* a new one hears where the mapping is */
 	/* Everybody has let go of the old one's lists. */
 	ph_config_mapping_free(old);
 	if (rotation) {

@@ -69,7 +69,7 @@ void show_mapping(const struct mapping_run *run, struct ph_status_mapping *ret)
 		ret->uplink = run->uplink.number;
 		memcpy(ret->interface, run->links.name, sizeof(ret->interface));
 	}
-	ret->n_hooks = hooks_status(run, ret->hooks);
+	receivers_status(run, ret);
 }
 
 /* Whether b would be no news after a; round-trip times move with every answer, and are none. */

@@ -172,45 +172,82 @@ static const char *event_name(enum ph_announce event)
 	return NULL;
 }
 
-static json_t *last_call(const struct ph_status_hook *h, const struct ph_status_clock *clock)
+static const char *hook_result(const struct ph_status_call *c)
 {
-	bool started = h->error == 0, by_itself = started && !h->timed_out && h->signal == 0;
+	return c->error       ? "not started"
+	       : c->timed_out ? "timed out"
+	       : c->signal    ? "killed"
+	       : c->status    ? "failed"
+			      : "ok";
+}
+
+static json_t *hook_call(const struct ph_status_call *c, const struct ph_status_clock *clock)
+{
+	bool started = c->error == 0, by_itself = started && !c->timed_out && c->signal == 0;
 	json_t *last;
 
-	if (!h->called)
+	if (!c->called)
 		return json_null();
 	last = json_object();
-	put(&last, "event", text(event_name(h->event)));
-	put(&last, "ended", ph_status_time_json(h->ended_ms, clock));
-	put(&last, "result",
-	    json_string(!started       ? "not started"
-			: h->timed_out ? "timed out"
-			: h->signal    ? "killed"
-			: h->status    ? "failed"
-				       : "ok"));
-	put(&last, "status", by_itself ? json_integer(h->status) : json_null());
-	put(&last, "signal", started && h->signal ? json_integer(h->signal) : json_null());
-	put(&last, "error", text(started ? NULL : strerror(-h->error)));
+	put(&last, "event", text(event_name(c->event)));
+	put(&last, "ended", ph_status_time_json(c->ended_ms, clock));
+	put(&last, "result", json_string(hook_result(c)));
+	put(&last, "status", by_itself ? json_integer(c->status) : json_null());
+	put(&last, "signal", started && c->signal ? json_integer(c->signal) : json_null());
+	put(&last, "error", text(started ? NULL : strerror(-c->error)));
 	return last;
 }
 
-static json_t *hooks(const struct ph_status_mapping *s, const struct ph_status_clock *clock)
+static json_t *hook(const struct ph_status_receiver *h, const struct ph_status_clock *clock)
+{
+	json_t *item = json_object();
+
+	put(&item, "path", text(h->name));
+	put(&item, "running", json_boolean(h->running));
+	put(&item, "last", hook_call(&h->last, clock));
+	put(&item, "retry", ph_status_time_json(h->retry_ms, clock));
+	return item;
+}
+
+static json_t *publisher_call(const struct ph_status_receiver *p,
+			      const struct ph_status_clock *clock)
+{
+	json_t *last;
+
+	if (!p->last.called)
+		return json_null();
+	last = json_object();
+	put(&last, "event", text(event_name(p->last.event)));
+	put(&last, "ended", ph_status_time_json(p->last.ended_ms, clock));
+	put(&last, "result", json_string(p->last.refused ? "refused" : hook_result(&p->last)));
+	put(&last, "text", text(p->text));
+	return last;
+}
+
+static json_t *publisher(const struct ph_status_receiver *p, const struct ph_status_clock *clock)
+{
+	json_t *item = json_object();
+
+	put(&item, "name", text(p->name));
+	put(&item, "type", json_string(ph_publish_type_name(p->type)));
+	put(&item, "running", json_boolean(p->running));
+	put(&item, "last", publisher_call(p, clock));
+	put(&item, "retry", ph_status_time_json(p->retry_ms, clock));
+	return item;
+}
+
+static json_t *receivers(const struct ph_status_receiver *list, size_t n,
+			 json_t *(*one)(const struct ph_status_receiver *r,
+					const struct ph_status_clock *clock),
+			 const struct ph_status_clock *clock)
 {
 	json_t *array = json_array();
 
-	for (size_t i = 0; array && i < s->n_hooks; i++) {
-		const struct ph_status_hook *h = &s->hooks[i];
-		json_t *item = json_object();
-
-		put(&item, "path", text(h->path));
-		put(&item, "running", json_boolean(h->running));
-		put(&item, "last", last_call(h, clock));
-		put(&item, "retry", ph_status_time_json(h->retry_ms, clock));
-		if (json_array_append_new(array, item) < 0) {
+	for (size_t i = 0; array && i < n; i++)
+		if (json_array_append_new(array, one(&list[i], clock)) < 0) {
 			json_decref(array);
 			array = NULL;
 		}
-	}
 	return array;
 }
 
@@ -259,7 +296,8 @@ json_t *ph_status_mapping_json(const struct ph_status_mapping *s,
 	put(&o, "endpoint_independent", independence(view->independence));
 	put(&o, "holders", holders(view, clock));
 	put(&o, "connections", s->counted ? json_integer((json_int_t)s->connections) : json_null());
-	put(&o, "hooks", hooks(s, clock));
+	put(&o, "hooks", receivers(s->hooks, s->n_hooks, hook, clock));
+	put(&o, "publishers", receivers(s->publishers, s->n_publishers, publisher, clock));
 	return o;
 }
 

@@ -241,9 +241,9 @@ int surroundings_open(struct ph_daemon *d)
 	const char *directory = getenv("STATE_DIRECTORY");
 	int r, unread;
 
-	d->state_directory = directory && *directory ? directory : d->run_directory;
-	if (d->state_directory && *d->state_directory != '/') {
-		ph_error("STATE_DIRECTORY: %s is not an absolute path", d->state_directory);
+	d->localnet_directory = directory && *directory ? directory : d->run_directory;
+	if (d->localnet_directory && *d->localnet_directory != '/') {
+		ph_error("STATE_DIRECTORY: %s is not an absolute path", d->localnet_directory);
 		return -EINVAL;
 	}
 	r = ph_routes_open(&d->routes);
@@ -252,7 +252,7 @@ int surroundings_open(struct ph_daemon *d)
 	if (r < 0)
 		ph_warning("reply routing: rules or routes that a killed pinhold left stay: %s",
 			   strerror(-r));
-	r = ph_localnet_open(d->state_directory, &d->localnet, &unread);
+	r = ph_localnet_open(d->localnet_directory, &d->localnet, &unread);
 	if (r < 0)
 		return r;
 	if (unread)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* A program of the user's, run on an event: no shell, its own process group, a time limit. */
+/* A program run on an event, the user's or pinhold-publish: no shell, its own process group, a time
+ * limit. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,12 +26,23 @@ struct ph_child_events {
 	void (*done)(void *data, const struct ph_child_result *result);
 };
 
+struct ph_child_options {
+	char *const *argv; /* argv[0] is the absolute path */
+	char *const *env;  /* the whole environment */
+	unsigned limit_ms;
+	const char *input; /* what it reads on stdin before the end of the file; copied, and wiped
+			    * when it has been written; NULL: stdin is /dev/null */
+	size_t input_len;
+	size_t line_octets; /* of output in one line, up to PH_CHILD_LINE_MAX; 0: 400 */
+};
+
+#define PH_CHILD_LINE_MAX 4096
+
 /*
- * argv[0] is the absolute path; env the whole environment. stdin is /dev/null. After limit_ms its
- * process group gets SIGTERM, and SIGKILL a second later. 0, or -errno of the start (nothing runs,
- * no event comes).
+ * After limit_ms its process group gets SIGTERM, and SIGKILL a second later. 0, or -errno of the
+ * start (nothing runs, no event comes).
  */
-int ph_child_start(uv_loop_t *loop, char *const argv[], char *const env[], unsigned limit_ms,
+int ph_child_start(uv_loop_t *loop, const struct ph_child_options *options,
 		   const struct ph_child_events *events, void *data, struct ph_child **ret_child);
 
 /* Ends the group now, by SIGKILL; `done` still comes. */

@@ -44,6 +44,9 @@ enum ph_publish_type {
 	PH_PUBLISH_TRANSMISSION,
 };
 
+/* As in the file: "webhook". */
+const char *ph_publish_type_name(enum ph_publish_type type);
+
 struct ph_publish {
 	char name[PH_NAME_MAX + 1];
 	enum ph_publish_type type;
@@ -73,7 +76,6 @@ struct ph_config_mapping {
 	const struct ph_prefixes *allowed;
 	struct ph_limit limit;
 
-	/* Read and checked; what it does is not built yet. */
 	char (*publish)[PH_NAME_MAX + 1]; /* owned: names of publishers */
 	size_t n_publish;
 };

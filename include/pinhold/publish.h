@@ -17,7 +17,11 @@
  *              "previous_address": "" | "...", "previous_port": 0,
  *              "private_address": "100.64.0.2", "private_port": 8443,
  *              "target": "192.168.10.50:443"},
- *    "limits": {"connect_ms": 10000, "total_ms": 30000}}
+ *    "limits": {"connect_ms": 10000, "total_ms": 30000},
+ *    "parent": PID}
+ *
+ * `parent` may be missing. It is the process that asks: when that ends, or is not our parent any
+ * more, this one ends at once, so that nobody hears old news from one that was left behind.
  *
  * `settings` are the lines of [publish NAME] without `type`, in the file's order, values as they
  * stand there: variables not replaced, files not read. ph_publish_check() has looked at them.

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What one receiver (a hook) has been told of one mapping, and what it is owed: serialised, only
- * the latest state waits, nothing is told twice, failures are retried with back-off. Pure
- * computation.
+ * What one receiver (a hook, a publisher) has been told of one mapping, and what it is owed:
+ * serialised, only the latest state waits, nothing is told twice, failures are retried with
+ * back-off, and what does not help to repeat is not repeated. Pure computation.
  */
 
 #include <pinhold/mapping.h>
@@ -20,8 +20,17 @@ struct ph_receiver {
 	struct ph_told going; /* what it is being told */
 	struct ph_told latest;
 	bool running;
+	bool unsure;  /* a call has begun and none has succeeded since: it may know `told` or not */
+	bool refused; /* what it was told last, for good: not again before there is news */
 	unsigned failures; /* in a row */
+	uint64_t failed_ms;
 	uint64_t retry_ms;
+};
+
+enum ph_receiver_end {
+	PH_RECEIVER_TOLD,
+	PH_RECEIVER_FAILED,  /* the same may work later */
+	PH_RECEIVER_REFUSED, /* it will not */
 };
 
 struct ph_delivery {
@@ -30,11 +39,19 @@ struct ph_delivery {
 	struct ph_told previous; /* what the receiver knew until now */
 };
 
-/* The mapping's state is this now. A delivery that failed before is due at once for a newer state.
- */
+/* The mapping's state is this now. A delivery that failed before is due at once for a newer state,
+ * or a second after the failure. */
 void ph_receiver_offer(struct ph_receiver *r, const struct ph_told *state);
 /* True: call the receiver with *ret_delivery now, and ph_receiver_done() after it. */
 bool ph_receiver_next(struct ph_receiver *r, uint64_t now_ms, struct ph_delivery *ret_delivery);
-void ph_receiver_done(struct ph_receiver *r, bool success, uint64_t now_ms);
+/*
+ * After a failure the same is due again after the back-off of core/backoff.h, of which up to a
+ * quarter is left off by random, so that many do not come at once; and not before after_ms (0: the
+ * receiver did not say).
+ */
+void ph_receiver_done(struct ph_receiver *r, enum ph_receiver_end end, uint64_t after_ms,
+		      uint32_t random, uint64_t now_ms);
+/* No time is left: what is news since the last call is due now, whatever became of that. */
+void ph_receiver_hurry(struct ph_receiver *r);
 /* When ph_receiver_next() may say true by the passing of time, ms; UINT64_MAX: not. */
 uint64_t ph_receiver_deadline(const struct ph_receiver *r);

@@ -10,16 +10,24 @@
 #include <pinhold/config.h>
 #include <time.h>
 
-struct ph_status_hook {
-	const char *path;
-	bool called;            /* at all; otherwise only path, running */
-	bool running;           /* now */
-	enum ph_announce event; /* of the last call that has ended */
+/* A receiver's last call that has ended. */
+struct ph_status_call {
+	bool called; /* at all; otherwise nothing else counts */
+	enum ph_announce event;
 	uint64_t ended_ms;
 	bool timed_out;
 	int error;  /* -errno: it could not be started */
 	int status; /* exit status, if the others are 0 */
 	int signal;
+	bool refused; /* it is not told the same again */
+};
+
+struct ph_status_receiver {
+	const char *name;          /* a hook's path, a publisher's name */
+	enum ph_publish_type type; /* a publisher's */
+	const char *text;          /* what a publisher says of the last call, or "" */
+	struct ph_status_call last;
+	bool running;      /* now */
 	uint64_t retry_ms; /* 0: nothing is owed */
 };
 
@@ -34,8 +42,8 @@ struct ph_status_mapping {
 	unsigned uplink;   /* by which replies are routed; 0: they leave by the interface anyway */
 	bool counted;
 	uint64_t connections; /* from outside, as the kernel counts */
-	struct ph_status_hook hooks[PH_HOOKS_MAX];
-	size_t n_hooks;
+	struct ph_status_receiver hooks[PH_HOOKS_MAX], publishers[PH_PUBLISH_MAX];
+	size_t n_hooks, n_publishers;
 };
 
 struct ph_status_table {

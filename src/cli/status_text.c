@@ -8,9 +8,10 @@
 
 #include "client.h"
 
-#define GAP         2
-#define LABEL_WIDTH 14
-#define CELL_OCTETS 72 /* an endpoint in brackets, or a name */
+#define GAP           2
+#define LABEL_WIDTH   14
+#define RESULT_OCTETS 1200 /* how a call has ended, in a receiver's words */
+#define CELL_OCTETS   72   /* an endpoint in brackets, or a name */
 
 enum column { NAME, STATE, SINCE, COUNT, BIND, PUBLIC, TARGET, COLUMNS };
 
@@ -37,7 +38,7 @@ struct layout {
 struct row {
 	char cells[COLUMNS][CELL_OCTETS];
 	const char *why;
-	const json_t *hooks;
+	const json_t *hooks, *publishers;
 };
 
 const char *status_duration(time_t seconds, char buf[static STATUS_DURATION_STRLEN])
@@ -112,14 +113,17 @@ static const char *age(const json_t *object, const char *key, time_t now,
 	return member_time(object, key, &at) ? status_duration(now - at, buf) : NULL;
 }
 
-/* How a hook's last call has ended: "failed, exit status 3". */
+/* How a receiver's last call has ended: "failed, exit status 3", "refused, 401". */
 static const char *result_text(const json_t *last, char *buf, size_t size)
 {
+	const char *words = member_text(last, "text");
 	const json_t *status = json_object_get(last, "status");
 	const json_t *signal = json_object_get(last, "signal");
 	const char *result = member_text(last, "result"), *error = member_text(last, "error");
 
-	if (json_is_integer(signal))
+	if (*words)
+		snprintf(buf, size, "%s, %s", result, words);
+	else if (json_is_integer(signal))
 		snprintf(buf, size, "%s, signal %d", result, (int)json_integer_value(signal));
 	else if (json_integer_value(status) != 0)
 		snprintf(buf, size, "%s, exit status %d", result, (int)json_integer_value(status));
@@ -155,6 +159,7 @@ static void fill_row(struct row *row, const json_t *m, time_t now)
 		clean(row->cells[i]);
 	row->why = member_text(m, "why");
 	row->hooks = json_object_get(m, "hooks");
+	row->publishers = json_object_get(m, "publishers");
 }
 
 /* Returns the columns that this takes. */
@@ -210,26 +215,34 @@ static void print_cells(FILE *out, const char cells[COLUMNS][CELL_OCTETS], const
 	fputc('\n', out);
 }
 
-/* What is not well about a mapping, below its row. */
-static void print_troubles(FILE *out, const struct row *row, unsigned width)
+/* Whom the last call has failed to tell. */
+static void print_failures(FILE *out, const json_t *receivers, const char *kind, const char *key,
+			   unsigned width)
 {
-	char line[1024], result[128];
+	char line[RESULT_OCTETS + 1024], result[RESULT_OCTETS];
 
-	if (*row->why) {
-		fputs("  ", out);
-		wrap(out, row->why, 2, 2, width);
-	}
-	for (size_t i = 0; i < json_array_size(row->hooks); i++) {
-		const json_t *hook = json_array_get(row->hooks, i);
-		const json_t *last = json_object_get(hook, "last");
+	for (size_t i = 0; i < json_array_size(receivers); i++) {
+		const json_t *receiver = json_array_get(receivers, i);
+		const json_t *last = json_object_get(receiver, "last");
 
 		if (!json_is_object(last) || strcmp(member_text(last, "result"), "ok") == 0)
 			continue;
-		snprintf(line, sizeof(line), "hook %.800s: %s", member_text(hook, "path"),
+		snprintf(line, sizeof(line), "%s %.800s: %s", kind, member_text(receiver, key),
 			 result_text(last, result, sizeof(result)));
 		fputs("  ", out);
 		wrap(out, line, 2, 2, width);
 	}
+}
+
+/* What is not well about a mapping, below its row. */
+static void print_troubles(FILE *out, const struct row *row, unsigned width)
+{
+	if (*row->why) {
+		fputs("  ", out);
+		wrap(out, row->why, 2, 2, width);
+	}
+	print_failures(out, row->hooks, "hook", "path", width);
+	print_failures(out, row->publishers, "publisher", "name", width);
 }
 
 static void print_summary(FILE *out, const json_t *daemon, const json_t *mappings, time_t now,
@@ -397,18 +410,21 @@ static void print_holders(const struct page *p, const json_t *m)
 	}
 }
 
-static void print_hooks(const struct page *p, const json_t *m)
+/* label: the receivers' list in m, too; key: what they are called by. */
+static void print_receivers(const struct page *p, const json_t *m, const char *label,
+			    const char *key)
 {
-	const json_t *hooks = json_object_get(m, "hooks");
+	const json_t *receivers = json_object_get(m, label);
 
-	for (size_t i = 0; i < json_array_size(hooks); i++) {
-		const json_t *h = json_array_get(hooks, i);
+	for (size_t i = 0; i < json_array_size(receivers); i++) {
+		const json_t *h = json_array_get(receivers, i);
 		const json_t *last = json_object_get(h, "last");
-		char ago[STATUS_DURATION_STRLEN], result[128];
+		char ago[STATUS_DURATION_STRLEN], result[RESULT_OCTETS];
+		const char *type = member_text(h, "type");
 		const char *ended = age(last, "ended", p->now, ago);
 		time_t retry;
 
-		field(p, i ? "" : "hooks", "%s%s", member_text(h, "path"),
+		field(p, i ? "" : label, "%s%s%s%s", member_text(h, key), *type ? ", " : "", type,
 		      json_is_true(json_object_get(h, "running")) ? ", running now" : "");
 		if (json_is_object(last))
 			field(p, "", "last told %s, %s%s: %s", member_text(last, "event"),
@@ -417,6 +433,12 @@ static void print_hooks(const struct page *p, const json_t *m)
 		if (member_time(h, "retry", &retry))
 			field(p, "", "told again in %s", status_duration(retry - p->now, ago));
 	}
+}
+
+static void print_told(const struct page *p, const json_t *m)
+{
+	print_receivers(p, m, "hooks", "path");
+	print_receivers(p, m, "publishers", "name");
 }
 
 void status_print_one(FILE *out, const json_t *m, time_t now, unsigned width)
@@ -433,7 +455,7 @@ void status_print_one(FILE *out, const json_t *m, time_t now, unsigned width)
 	field(&p, "protocol", "%s, %s", member_text(m, "protocol"), member_text(m, "family"));
 	if (strcmp(member_text(m, "state"), "disabled") == 0) {
 		field(&p, "target", "%s", member_text(m, "target"));
-		print_hooks(&p, m);
+		print_told(&p, m);
 		return;
 	}
 	print_endpoints(&p, m);
@@ -443,5 +465,5 @@ void status_print_one(FILE *out, const json_t *m, time_t now, unsigned width)
 		field(&p, "connections", "not counted");
 	print_trust(&p, m);
 	print_holders(&p, m);
-	print_hooks(&p, m);
+	print_told(&p, m);
 }

@@ -191,8 +191,6 @@ static void begin_publisher(struct ph_config_builder *b, unsigned line, const ch
 	if (!bad)
 		memcpy(publishers[config->n_publishers].name, name, strlen(name) + 1);
 	config->n_publishers++;
-	ph_reports_notice(&b->reports, PH_NOTICE_PUBLISHER, line,
-			  "[publish NAME] has no effect in this version");
 	b->section = PH_SECTION_PUBLISH;
 }
 

@@ -32,9 +32,8 @@ enum ph_key {
 	PH_KEYS
 };
 
-/* Notices that are told once a file. The first ones are keys without an effect: enum ph_key. */
+/* Notices that are told once a file. */
 enum {
-	PH_NOTICE_PUBLISHER = PH_KEYS,
 	PH_NOTICE_UDP_DETECT,
 	PH_NOTICE_UDP_KEEPALIVE,
 	PH_NOTICES,
@@ -133,7 +132,6 @@ struct ph_key_info {
 	const char *name;
 	enum ph_key_count count;
 	bool global, mapping; /* sections that have it */
-	bool unbuilt;         /* it has no effect in this version */
 	void (*take)(struct ph_config_builder *b, const char *value);
 	uint32_t min_ms, max_ms;
 };

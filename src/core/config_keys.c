@@ -305,8 +305,7 @@ static const struct ph_key_info keys[PH_KEYS] = {
 	[PH_KEY_ALLOW]       = { "allow",       PH_KEY_LIST,  MAPPING, .take = ph_allow_take },
 	[PH_KEY_LIMIT]       = { "limit",       PH_KEY_ONCE,  MAPPING, .take = take_limit },
 	[PH_KEY_REPLY_ROUTE] = { "reply-route", PH_KEY_ONCE,  MAPPING, .take = take_reply_route },
-	[PH_KEY_PUBLISH]     = { "publish",     PH_KEY_LIST,  MAPPING, .take = take_publish,
-				 .unbuilt = true },
+	[PH_KEY_PUBLISH]     = { "publish",     PH_KEY_LIST,  MAPPING, .take = take_publish },
 };
 /* clang-format on */
 
@@ -380,9 +379,6 @@ void ph_key_take(struct ph_config_builder *b, const struct ph_key_info *key, con
 	}
 	if (!*first)
 		*first = b->line;
-	if (key->unbuilt)
-		ph_reports_notice(&b->reports, index_of(key), b->line,
-				  "%s has no effect in this version", key->name);
 	if (key->count != PH_KEY_LIST) {
 		key->take(b, value);
 		return;

@@ -324,6 +324,11 @@ static const struct publish_type {
 	[PH_PUBLISH_TRANSMISSION] = { "transmission", client_keys, N(client_keys) },
 };
 
+const char *ph_publish_type_name(enum ph_publish_type type)
+{
+	return types[type].name;
+}
+
 static const struct publish_key *find_key(const struct publish_type *type, const char *name)
 {
 	for (size_t i = 0; i < type->n_keys; i++)

@@ -2,6 +2,8 @@
 #include <pinhold/backoff.h>
 #include <pinhold/receiver.h>
 
+#define NEWS_MS 1000u /* between a failure and the next call, though there is news */
+
 static bool same(const struct ph_told *a, const struct ph_told *b)
 {
 	if (a->public_endpoint.port == 0 && b->public_endpoint.port == 0)
@@ -17,9 +19,15 @@ static enum ph_announce event_of(const struct ph_receiver *r)
 	return r->told.public_endpoint.port == 0 ? PH_ANNOUNCE_UP : PH_ANNOUNCE_CHANGE;
 }
 
+/* Whoever failed may have heard it all the same, and hears of the way back too. */
+static bool knows(const struct ph_receiver *r)
+{
+	return same(&r->told, &r->latest) && !(r->unsure && r->told.public_endpoint.port);
+}
+
 static bool owed(const struct ph_receiver *r)
 {
-	return !r->running && !same(&r->told, &r->latest) && (r->events & (1u << event_of(r)));
+	return !r->running && !r->refused && !knows(r) && (r->events & (1u << event_of(r)));
 }
 
 /*
@@ -40,8 +48,9 @@ static void pass_over(struct ph_receiver *r)
 void ph_receiver_offer(struct ph_receiver *r, const struct ph_told *state)
 {
 	if (!same(&r->latest, state)) {
-		r->failures = 0;
-		r->retry_ms = 0;
+		/* Who fails and is told news all the time is not called all the time. */
+		r->retry_ms = r->failures ? r->failed_ms + NEWS_MS : 0;
+		r->refused = false;
 	}
 	r->latest = *state;
 	pass_over(r);
@@ -51,7 +60,7 @@ bool ph_receiver_next(struct ph_receiver *r, uint64_t now_ms, struct ph_delivery
 {
 	if (!owed(r) || r->retry_ms > now_ms)
 		return false;
-	r->running = true;
+	r->running = r->unsure = true;
 	r->going = r->latest;
 	*ret_delivery = (struct ph_delivery){
 		.event = event_of(r),
@@ -61,17 +70,35 @@ bool ph_receiver_next(struct ph_receiver *r, uint64_t now_ms, struct ph_delivery
 	return true;
 }
 
-void ph_receiver_done(struct ph_receiver *r, bool success, uint64_t now_ms)
+void ph_receiver_done(struct ph_receiver *r, enum ph_receiver_end end, uint64_t after_ms,
+		      uint32_t random, uint64_t now_ms)
 {
+	bool news = !same(&r->going, &r->latest);
+	uint64_t wait_ms;
+
 	r->running = false;
-	if (success) {
+	if (end == PH_RECEIVER_TOLD) {
 		r->told = r->going;
+		r->unsure = false;
 		r->failures = 0;
 		r->retry_ms = 0;
-	} else if (same(&r->going, &r->latest)) {
-		r->retry_ms = now_ms + ph_backoff_ms(r->failures++);
+		r->refused = false;
+	} else {
+		wait_ms = ph_backoff_ms(r->failures++);
+		wait_ms -= random % (wait_ms / 4 + 1);
+		r->failed_ms = now_ms;
+		r->refused = end == PH_RECEIVER_REFUSED && !news;
+		if (news)
+			wait_ms = NEWS_MS;
+		r->retry_ms = now_ms + (wait_ms > after_ms ? wait_ms : after_ms);
 	}
 	pass_over(r);
+}
+
+void ph_receiver_hurry(struct ph_receiver *r)
+{
+	if (!same(&r->going, &r->latest))
+		r->retry_ms = 0;
 }
 
 uint64_t ph_receiver_deadline(const struct ph_receiver *r)

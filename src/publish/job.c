@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "job.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -132,6 +133,18 @@ static int take_limit(const json_t *limits, const char *key, unsigned *limit, st
 	return 0;
 }
 
+static int take_parent(const json_t *value, struct job *job, struct result *r)
+{
+	json_int_t parent = json_integer_value(value);
+
+	if (!value)
+		return 0;
+	if (!json_is_integer(value) || parent < 1 || parent > INT_MAX)
+		return result_give_up(r, "input: \"parent\" is no process");
+	job->parent = (int)parent;
+	return 0;
+}
+
 static int take_job(struct job *job, struct result *r)
 {
 	const json_t *limits = json_object_get(job->root, "limits");
@@ -142,6 +155,7 @@ static int take_job(struct job *job, struct result *r)
 		return result_give_up(r, "input: \"limits\" is no object");
 	if (take_limit(limits, "connect_ms", &job->connect_ms, r) ||
 	    take_limit(limits, "total_ms", &job->total_ms, r) ||
+	    take_parent(json_object_get(job->root, "parent"), job, r) ||
 	    take_publisher(json_object_get(job->root, "publisher"), job, r))
 		return -1;
 	return take_event(json_object_get(job->root, "event"), &job->event, r);

@@ -27,6 +27,7 @@ struct job {
 	size_t n_settings;
 	struct event event;
 	unsigned connect_ms, total_ms;
+	int parent; /* 0: not said */
 };
 
 /* 0 and a job for job_done(), or -1. */

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <pinhold/publish.h>
@@ -92,6 +93,18 @@ static void finish_text(const struct secrets *secrets, struct result *r)
 	result_printable(r->text);
 }
 
+/* Whoever asked ends us when it ends; the signal that says so does not come for what was before. */
+static int follow(const struct job *job, struct result *r)
+{
+	if (!job->parent)
+		return 0;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return result_retry(r, 0, "parent: %s", strerror(errno));
+	if (getppid() != job->parent)
+		return result_retry(r, 0, "parent: process %d is not there any more", job->parent);
+	return 0;
+}
+
 static void deliver(struct result *r)
 {
 	struct secrets secrets = { 0 };
@@ -99,7 +112,8 @@ static void deliver(struct result *r)
 
 	if (read_job(&job, r))
 		return;
-	publish(&job, &secrets, r);
+	if (follow(&job, r) == 0)
+		publish(&job, &secrets, r);
 	finish_text(&secrets, r);
 	secrets_done(&secrets);
 	job_done(&job);

@@ -16,6 +16,10 @@
 struct ph_child {
 	uv_process_t process;
 	uv_pipe_t output;
+	uv_pipe_t input;
+	uv_write_t write;
+	char *text; /* the input; owned */
+	size_t text_len;
 	uv_timer_t timer;
 	unsigned handles; /* not closed yet */
 	bool exited;
@@ -23,8 +27,8 @@ struct ph_child {
 	const struct ph_child_events *events;
 	void *data;
 	unsigned lines; /* so far */
-	size_t fill;
-	char line[LINE_OCTETS];
+	size_t fill, line_octets;
+	char line[PH_CHILD_LINE_MAX];
 	char buffer[1024];
 };
 
@@ -32,8 +36,12 @@ static void on_handle_closed(uv_handle_t *handle)
 {
 	struct ph_child *c = handle->data;
 
-	if (--c->handles == 0)
-		free(c);
+	if (--c->handles > 0)
+		return;
+	if (c->text)
+		explicit_bzero(c->text, c->text_len);
+	free(c->text);
+	free(c);
 }
 
 static void close_handle(uv_handle_t *handle)
@@ -52,7 +60,7 @@ static void signal_group(const struct ph_child *c, int sig)
 
 static void flush_line(struct ph_child *c)
 {
-	char text[4 * LINE_OCTETS + 1];
+	char text[4 * PH_CHILD_LINE_MAX + 1];
 	size_t n = 0;
 
 	if (c->fill == 0)
@@ -96,7 +104,7 @@ static void on_output(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 			flush_line(c);
 			continue;
 		}
-		if (c->fill == sizeof(c->line))
+		if (c->fill == c->line_octets)
 			flush_line(c);
 		c->line[c->fill++] = buf->base[i];
 	}
@@ -155,52 +163,127 @@ static void on_ended(uv_process_t *process, int64_t status, int term_signal)
 		drain(c);
 		close_handle((uv_handle_t *)&c->output);
 	}
+	if (c->text)
+		close_handle((uv_handle_t *)&c->input);
 	c->events->done(c->data, &result);
 }
 
-int ph_child_start(uv_loop_t *loop, char *const argv[], char *const env[], unsigned limit_ms,
+static void on_written(uv_write_t *request, int status)
+{
+	struct ph_child *c = request->data;
+
+	/* Whoever does not read to the end says so by how it ends. */
+	(void)status;
+	close_handle((uv_handle_t *)&c->input);
+}
+
+/* What stdin is; descriptors of the pipe, or -1. */
+static int prepare_input(uv_loop_t *loop, struct ph_child *c,
+			 const struct ph_child_options *options, int ret_fds[static 2])
+{
+	int r;
+
+	ret_fds[0] = ret_fds[1] = -1;
+	if (!options->input)
+		return 0;
+	c->text = malloc(options->input_len + 1);
+	if (!c->text)
+		return -ENOMEM;
+	memcpy(c->text, options->input, options->input_len);
+	c->text_len = options->input_len;
+	r = uv_pipe(ret_fds, 0, UV_NONBLOCK_PIPE);
+	if (r < 0)
+		return r;
+	uv_pipe_init(loop, &c->input, 0);
+	c->input.data = c->write.data = c;
+	c->handles++;
+	r = uv_pipe_open(&c->input, ret_fds[1]);
+	if (r < 0)
+		close(ret_fds[1]);
+	return r;
+}
+
+static int spawn(uv_loop_t *loop, struct ph_child *c, const struct ph_child_options *options,
+		 int input, int output)
+{
+	uv_stdio_container_t stdio[3];
+	uv_process_options_t how = { 0 };
+
+	stdio[0].flags = input < 0 ? UV_IGNORE : UV_INHERIT_FD;
+	stdio[0].data.fd = input;
+	stdio[1].flags = stdio[2].flags = UV_INHERIT_FD;
+	stdio[1].data.fd = stdio[2].data.fd = output;
+	how.file = options->argv[0];
+	how.args = (char **)(uintptr_t)options->argv;
+	how.env = (char **)(uintptr_t)options->env;
+	how.stdio = stdio;
+	how.stdio_count = 3;
+	how.flags = UV_PROCESS_DETACHED; /* a session and process group of its own */
+	how.exit_cb = on_ended;
+	return uv_spawn(loop, &c->process, &how);
+}
+
+static void begin(struct ph_child *c, const struct ph_child_options *options)
+{
+	uv_buf_t buf;
+
+	uv_read_start((uv_stream_t *)&c->output, on_allocate, on_output);
+	uv_timer_start(&c->timer, on_limit, options->limit_ms, 0);
+	if (!c->text)
+		return;
+	buf = uv_buf_init(c->text, (unsigned)c->text_len);
+	if (uv_write(&c->write, (uv_stream_t *)&c->input, &buf, 1, on_written) < 0)
+		close_handle((uv_handle_t *)&c->input);
+}
+
+/* All that has been begun ends; the last handle frees it. tried: libuv initialises the process'
+ * handle even though nothing runs. */
+static void give_up(struct ph_child *c, bool tried)
+{
+	if (tried)
+		close_handle((uv_handle_t *)&c->process);
+	else
+		c->handles--;
+	close_handle((uv_handle_t *)&c->output);
+	close_handle((uv_handle_t *)&c->timer);
+	if (c->input.data)
+		close_handle((uv_handle_t *)&c->input);
+}
+
+int ph_child_start(uv_loop_t *loop, const struct ph_child_options *options,
 		   const struct ph_child_events *events, void *data, struct ph_child **ret_child)
 {
 	struct ph_child *c = calloc(1, sizeof(*c));
-	uv_stdio_container_t stdio[3];
-	uv_process_options_t options = { 0 };
-	int fds[2], r;
+	int output[2], input[2], r;
+	bool tried;
 
 	if (!c)
 		return -ENOMEM;
-	r = uv_pipe(fds, UV_NONBLOCK_PIPE, 0);
+	r = uv_pipe(output, UV_NONBLOCK_PIPE, 0);
 	if (r < 0) {
 		free(c);
 		return r;
 	}
 	c->events = events;
 	c->data = data;
+	c->line_octets = options->line_octets ? options->line_octets : LINE_OCTETS;
 	c->process.data = c->output.data = c->timer.data = c;
 	uv_pipe_init(loop, &c->output, 0);
 	uv_timer_init(loop, &c->timer);
 	c->handles = 3;
-	uv_pipe_open(&c->output, fds[0]);
-	stdio[0].flags = UV_IGNORE;
-	stdio[1].flags = stdio[2].flags = UV_INHERIT_FD;
-	stdio[1].data.fd = stdio[2].data.fd = fds[1];
-	options.file = argv[0];
-	options.args = (char **)(uintptr_t)argv;
-	options.env = (char **)(uintptr_t)env;
-	options.stdio = stdio;
-	options.stdio_count = 3;
-	options.flags = UV_PROCESS_DETACHED; /* a session and process group of its own */
-	options.exit_cb = on_ended;
-	r = uv_spawn(loop, &c->process, &options);
-	close(fds[1]);
+	uv_pipe_open(&c->output, output[0]);
+	r = prepare_input(loop, c, options, input);
+	tried = r == 0;
+	if (tried)
+		r = spawn(loop, c, options, input[0], output[1]);
+	close(output[1]);
+	if (input[0] >= 0)
+		close(input[0]);
 	if (r < 0) {
-		/* libuv has initialised the handle even though nothing runs. */
-		close_handle((uv_handle_t *)&c->process);
-		close_handle((uv_handle_t *)&c->output);
-		close_handle((uv_handle_t *)&c->timer);
+		give_up(c, tried);
 		return r;
 	}
-	uv_read_start((uv_stream_t *)&c->output, on_allocate, on_output);
-	uv_timer_start(&c->timer, on_limit, limit_ms, 0);
+	begin(c, options);
 	*ret_child = c;
 	return 0;
 }

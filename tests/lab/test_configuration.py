@@ -94,14 +94,6 @@ def test_all_mistakes_in_one_go(lab):
     assert lab.gw.table() == ""
 
 
-def test_what_has_no_effect_yet_says_so(lab):
-    path = file("[mapping web]\nbind = 8443\ntarget = :443\npublish = w\n"
-                "[publish w]\ntype = webhook\nurl = http://h.lab/\n")
-    done = daemon.finished("test", "-c", path, ns=lab.gw.ns)
-    told = mistakes(path, done.stderr)
-    assert done.returncode == 0 and set(told) == {4, 5} and all("no effect" in text for text in told.values()), done
-
-
 @pytest.mark.parametrize("key, value", [("loopback", "perhaps"), ("snat", "2"), ("allow", "192.0.2.1/24"),
                                         ("limit", "many"), ("reply-route", "yes"), ("publish", "nowhere")])
 def test_what_is_no_value_of_its_key(lab, key, value):

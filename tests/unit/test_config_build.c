@@ -27,7 +27,7 @@ static void test_everything(void **state)
 		     "limit = 50/minute burst 9\nreply-route = no\npublish = w\n"
 		     "[mapping plain]\nbind = 0\ntarget = none\n"
 		     "[publish w]\ntype = webhook\nurl = https://h/\n",
-		     4);
+		     2);
 	const struct ph_config_mapping *m = mapping(&c, "web");
 
 	(void)state;
@@ -142,7 +142,7 @@ static void test_publishers(void **state)
 		  "[publish q]\ntype = qbittorrent\nurl = http://127.0.0.1:8080\n"
 		  "[publish t]\ntype = transmission\nurl = http://[::1]:9091/transmission/rpc\n"
 		  "username = u\npassword-file = /p\n",
-		1);
+		0);
 
 	(void)state;
 	assert_int_equal(c.n_publishers, 5);

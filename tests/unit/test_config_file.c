@@ -41,7 +41,7 @@ static void test_values(void **state)
 		struct ph_config c;
 
 		snprintf(text, sizeof(text), WEBHOOK "%s\n", cases[i].line);
-		c = good(text, 1);
+		c = good(text, 0);
 		assert_int_equal(c.publishers[0].n_settings, 2);
 		assert_string_equal(c.publishers[0].settings[1].value, cases[i].value);
 		assert_int_equal(c.publishers[0].settings[1].line, 7);
@@ -62,7 +62,7 @@ static void test_long_values(void **state)
 			value[i] = "a   ; [b]=# :c"[i % 14];
 		value[len] = '\0';
 		snprintf(text, sizeof(text), WEBHOOK "body = \"%s\" # c\nmethod = PUT\n", value);
-		c = good(text, 1);
+		c = good(text, 0);
 		assert_int_equal(c.publishers[0].n_settings, 3);
 		assert_string_equal(c.publishers[0].settings[1].value, value);
 		assert_int_equal(c.publishers[0].settings[2].line, 8);
@@ -91,7 +91,7 @@ static void test_after_header(void **state)
 {
 	struct ph_config c = good("[mapping m]\nbind = 1\ntarget = none\n[publish w]\n"
 				  "  body = \"a # b\"\ntype = webhook\nurl = http://h\n",
-				  1);
+				  0);
 
 	(void)state;
 	assert_string_equal(c.publishers[0].settings[0].value, "a # b");
@@ -127,7 +127,7 @@ static void test_continuation(void **state)
 				  "hook = /a\n /b=c\n \"/d # e\"\n"
 				  "[publish w]\ntype = webhook\nurl = https://h\n"
 				  "header = A: b\n  C: d\n",
-				  1);
+				  0);
 	const struct ph_config_mapping *m = mapping(&c, "m");
 
 	(void)state;

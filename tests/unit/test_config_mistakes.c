@@ -327,8 +327,6 @@ static void test_notices(void **state)
 		unsigned line;
 		const char *piece;
 	} cases[] = {
-		{ P "webhook\nurl = http://h\n", 4,
-		  "[publish NAME] has no effect in this version" },
 		{ M "protocol = udp\ndetect = 5s\n", 5, "detect concerns TCP alone" },
 		{ M "protocol = udp\nkeepalive = a\n", 5, "keepalive concerns TCP alone" },
 		{ "[mapping m]\nbind = 1\nsnat = yes\ntarget = :2\n", 3,
@@ -356,7 +354,8 @@ static void test_notices(void **state)
 static void test_no_notice(void **state)
 {
 	struct ph_config c = good(M "loopback = yes\nsnat = yes\nallow = 10.0.0.0/8, @/etc/allow\n"
-				    "limit = 1/day\nreply-route = auto\n",
+				    "limit = 1/day\nreply-route = auto\npublish = w\n"
+				    "[publish w]\ntype = webhook\nurl = http://h\n",
 				  0);
 
 	(void)state;

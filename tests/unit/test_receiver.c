@@ -12,6 +12,11 @@ static struct ph_told up(const char *public)
 
 static const struct ph_told down = { 0 };
 
+static void told(struct ph_receiver *r, uint64_t now_ms)
+{
+	ph_receiver_done(r, PH_RECEIVER_TOLD, 0, 0, now_ms);
+}
+
 static void test_up_change_down(void **state)
 {
 	struct ph_receiver r = { .events = ALL };
@@ -24,12 +29,12 @@ static void test_up_change_down(void **state)
 	assert_true(ph_receiver_next(&r, 0, &d));
 	assert_int_equal(d.event, PH_ANNOUNCE_UP);
 	assert_int_equal(d.previous.public_endpoint.port, 0);
-	ph_receiver_done(&r, true, 0);
+	told(&r, 0);
 	ph_receiver_offer(&r, &b);
 	assert_true(ph_receiver_next(&r, 0, &d));
 	assert_int_equal(d.event, PH_ANNOUNCE_CHANGE);
 	assert_endpoint(&d.previous.public_endpoint, "203.0.113.7:1");
-	ph_receiver_done(&r, true, 0);
+	told(&r, 0);
 	ph_receiver_offer(&r, &b); /* nothing new */
 	assert_false(ph_receiver_next(&r, 0, &d));
 	ph_receiver_offer(&r, &down);
@@ -51,10 +56,10 @@ static void test_one_at_a_time_latest_wins(void **state)
 	assert_false(ph_receiver_next(&r, 0, &d));
 	assert_int_equal(ph_receiver_deadline(&r), UINT64_MAX);
 	ph_receiver_offer(&r, &c);
-	ph_receiver_done(&r, true, 10);
+	told(&r, 10);
 	assert_true(ph_receiver_next(&r, 10, &d));
 	assert_endpoint(&d.state.public_endpoint, "203.0.113.7:3");
-	ph_receiver_done(&r, true, 20);
+	told(&r, 20);
 	assert_false(ph_receiver_next(&r, 1000000, &d));
 }
 
@@ -69,7 +74,7 @@ static void test_there_and_back_while_running(void **state)
 	assert_true(ph_receiver_next(&r, 0, &d));
 	ph_receiver_offer(&r, &b);
 	ph_receiver_offer(&r, &a);
-	ph_receiver_done(&r, true, 0);
+	told(&r, 0);
 	assert_false(ph_receiver_next(&r, 0, &d));
 }
 
@@ -84,15 +89,134 @@ static void test_failure_is_retried_with_the_newest(void **state)
 	ph_receiver_offer(&r, &a);
 	for (size_t i = 0; i < sizeof(waits) / sizeof(*waits); i++) {
 		assert_true(ph_receiver_next(&r, now, &d));
-		ph_receiver_done(&r, false, now);
+		ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, now);
 		assert_int_equal(ph_receiver_deadline(&r), now + waits[i]);
 		assert_false(ph_receiver_next(&r, now + waits[i] - 1, &d));
 		now += waits[i];
 	}
-	ph_receiver_offer(&r, &b); /* newer: at once, and still an `up` */
+	/* Newer: at once where the failure is a second old, and still an `up`. */
+	ph_receiver_offer(&r, &b);
 	assert_true(ph_receiver_next(&r, now, &d));
 	assert_int_equal(d.event, PH_ANNOUNCE_UP);
 	assert_endpoint(&d.state.public_endpoint, "203.0.113.7:2");
+}
+
+/* Whoever fails and has news all the time is called once a second. */
+static void test_news_while_it_fails(void **state)
+{
+	struct ph_receiver r = { .events = ALL };
+	struct ph_delivery d;
+	unsigned calls = 0;
+
+	(void)state;
+	for (uint64_t now = 0; now < 60000; now += 60) {
+		struct ph_told t = up("203.0.113.7:1");
+
+		t.public_endpoint.port = (uint16_t)(1 + now / 60);
+		ph_receiver_offer(&r, &t);
+		if (!ph_receiver_next(&r, now, &d))
+			continue;
+		calls++;
+		assert_int_equal(d.state.public_endpoint.port, t.public_endpoint.port);
+		ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, now + 20);
+	}
+	assert_in_range(calls, 50, 60);
+}
+
+/* It does not help to say it again; something else may. */
+static void test_refused(void **state)
+{
+	struct ph_receiver r = { .events = ALL };
+	struct ph_told a = up("203.0.113.7:1"), b = up("203.0.113.7:2");
+	struct ph_delivery d;
+
+	(void)state;
+	ph_receiver_offer(&r, &a);
+	assert_true(ph_receiver_next(&r, 0, &d));
+	ph_receiver_done(&r, PH_RECEIVER_REFUSED, 0, 0, 0);
+	assert_int_equal(ph_receiver_deadline(&r), UINT64_MAX);
+	ph_receiver_offer(&r, &a);
+	assert_false(ph_receiver_next(&r, 1000000, &d));
+	ph_receiver_offer(&r, &b);
+	assert_true(ph_receiver_next(&r, 2000, &d));
+	assert_int_equal(d.event, PH_ANNOUNCE_UP);
+	/* What is refused is old news by now. */
+	ph_receiver_offer(&r, &a);
+	ph_receiver_done(&r, PH_RECEIVER_REFUSED, 0, 0, 2000);
+	assert_false(ph_receiver_next(&r, 2999, &d));
+	assert_true(ph_receiver_next(&r, 3000, &d));
+	told(&r, 3000);
+	assert_int_equal(ph_receiver_deadline(&r), UINT64_MAX);
+}
+
+/* It may have heard before it failed: it is told of the way back, too. */
+static void test_back_after_a_failure(void **state)
+{
+	struct ph_receiver r = { .events = ALL };
+	struct ph_told a = up("203.0.113.7:1"), b = up("203.0.113.7:2");
+	struct ph_delivery d;
+
+	(void)state;
+	ph_receiver_offer(&r, &a);
+	assert_true(ph_receiver_next(&r, 0, &d));
+	assert_true(r.unsure);
+	told(&r, 0);
+	assert_false(r.unsure);
+	ph_receiver_offer(&r, &b);
+	assert_true(ph_receiver_next(&r, 0, &d));
+	ph_receiver_offer(&r, &a);
+	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 0);
+	assert_true(r.unsure);
+	assert_true(ph_receiver_next(&r, 1000, &d));
+	assert_int_equal(d.event, PH_ANNOUNCE_CHANGE);
+	assert_endpoint(&d.state.public_endpoint, "203.0.113.7:1");
+	told(&r, 1000);
+	assert_int_equal(ph_receiver_deadline(&r), UINT64_MAX);
+}
+
+static void test_last_word(void **state)
+{
+	struct ph_receiver r = { .events = ALL };
+	struct ph_told a = up("203.0.113.7:1");
+	struct ph_delivery d;
+
+	(void)state;
+	ph_receiver_offer(&r, &a);
+	assert_true(ph_receiver_next(&r, 0, &d));
+	told(&r, 0);
+	r.failures = 1;
+	ph_receiver_offer(&r, &down);
+	assert_false(ph_receiver_next(&r, 0, &d));
+	ph_receiver_hurry(&r);
+	assert_true(ph_receiver_next(&r, 0, &d));
+	assert_int_equal(d.event, PH_ANNOUNCE_DOWN);
+	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 0);
+	ph_receiver_hurry(&r); /* no repetition */
+	assert_false(ph_receiver_next(&r, 0, &d));
+}
+
+static void test_when(void **state)
+{
+	struct ph_receiver r = { .events = ALL };
+	struct ph_told a = up("203.0.113.7:1");
+	struct ph_delivery d;
+
+	(void)state;
+	ph_receiver_offer(&r, &a);
+	/* The receiver says when; what is sooner than the back-off does not count. */
+	assert_true(ph_receiver_next(&r, 0, &d));
+	ph_receiver_done(&r, PH_RECEIVER_FAILED, 90000, 0, 0);
+	assert_int_equal(ph_receiver_deadline(&r), 90000);
+	assert_true(ph_receiver_next(&r, 90000, &d));
+	ph_receiver_done(&r, PH_RECEIVER_FAILED, 1, 0, 90000);
+	assert_int_equal(ph_receiver_deadline(&r), 92000);
+	/* Up to a quarter less, at random. */
+	assert_true(ph_receiver_next(&r, 92000, &d));
+	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 1000, 92000);
+	assert_int_equal(ph_receiver_deadline(&r), 92000 + 4000 - 1000);
+	assert_true(ph_receiver_next(&r, 95000, &d));
+	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, UINT32_MAX, 95000);
+	assert_in_range(ph_receiver_deadline(&r), 95000 + 6000, 95000 + 8000);
 }
 
 static void test_natmap_scripts_hear_no_down(void **state)
@@ -104,7 +228,7 @@ static void test_natmap_scripts_hear_no_down(void **state)
 	(void)state;
 	ph_receiver_offer(&r, &a);
 	assert_true(ph_receiver_next(&r, 0, &d));
-	ph_receiver_done(&r, true, 0);
+	told(&r, 0);
 	ph_receiver_offer(&r, &down);
 	assert_false(ph_receiver_next(&r, 0, &d));
 	ph_receiver_offer(&r, &a); /* what it knows already */
@@ -122,6 +246,11 @@ int main(void)
 		cmocka_unit_test(test_one_at_a_time_latest_wins),
 		cmocka_unit_test(test_there_and_back_while_running),
 		cmocka_unit_test(test_failure_is_retried_with_the_newest),
+		cmocka_unit_test(test_news_while_it_fails),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_back_after_a_failure),
+		cmocka_unit_test(test_last_word),
+		cmocka_unit_test(test_when),
 		cmocka_unit_test(test_natmap_scripts_hear_no_down),
 	};
 

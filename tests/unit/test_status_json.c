@@ -239,25 +239,26 @@ static void test_hooks(void **state)
 
 	(void)state;
 	s.n_hooks = 6;
-	s.hooks[0] = (struct ph_status_hook){ .path = "/etc/a", .running = true };
-	s.hooks[1] = (struct ph_status_hook){ .path = "/etc/b", .called = true, .ended_ms = 1 };
-	s.hooks[2] = (struct ph_status_hook){ .path = "/etc/c",
-					      .called = true,
-					      .ended_ms = 1000000,
-					      .event = PH_ANNOUNCE_CHANGE,
-					      .status = 7,
-					      .retry_ms = 1060000 };
-	s.hooks[3] = (struct ph_status_hook){ .path = "/etc/d",
-					      .called = true,
-					      .ended_ms = 1,
-					      .event = PH_ANNOUNCE_DOWN,
-					      .timed_out = true,
-					      .signal = 15 };
-	s.hooks[4] = (struct ph_status_hook){
-		.path = "/etc/e", .called = true, .ended_ms = 1, .signal = 9
+	s.hooks[0] = (struct ph_status_receiver){ .name = "/etc/a", .running = true };
+	s.hooks[1] = (struct ph_status_receiver){ .name = "/etc/b",
+						  .last = { .called = true, .ended_ms = 1 } };
+	s.hooks[2] = (struct ph_status_receiver){ .name = "/etc/c",
+						  .last = { .called = true,
+							    .ended_ms = 1000000,
+							    .event = PH_ANNOUNCE_CHANGE,
+							    .status = 7 },
+						  .retry_ms = 1060000 };
+	s.hooks[3] = (struct ph_status_receiver){ .name = "/etc/d",
+						  .last = { .called = true,
+							    .ended_ms = 1,
+							    .event = PH_ANNOUNCE_DOWN,
+							    .timed_out = true,
+							    .signal = 15 } };
+	s.hooks[4] = (struct ph_status_receiver){
+		.name = "/etc/e", .last = { .called = true, .ended_ms = 1, .signal = 9 }
 	};
-	s.hooks[5] = (struct ph_status_hook){
-		.path = "/etc/f\xff", .called = true, .ended_ms = 1, .error = -ENOENT
+	s.hooks[5] = (struct ph_status_receiver){
+		.name = "/etc/f\xff", .last = { .called = true, .ended_ms = 1, .error = -ENOENT }
 	};
 	assert_mapping(
 		&s,
@@ -277,6 +278,59 @@ static void test_hooks(void **state)
 		"{\"path\":\"/etc/f\\ufffd\",\"running\":false,\"last\":{\"event\":\"up\","
 		"\"ended\":\"2026-11-21T10:06:43Z\",\"result\":\"not started\",\"status\":null,"
 		"\"signal\":null,\"error\":\"No such file or directory\"},\"retry\":null}]}");
+}
+
+static void test_publishers(void **state)
+{
+	struct ph_config_mapping config = config_of("web");
+	struct ph_status_mapping s = up(&config);
+
+	(void)state;
+	s.n_publishers = 5;
+	s.publishers[0] = (struct ph_status_receiver){ .name = "a", .text = "", .running = true };
+	s.publishers[1] = (struct ph_status_receiver){
+		.name = "b",
+		.type = PH_PUBLISH_CLOUDFLARE_DNS,
+		.text = "A www.example.com created",
+		.last = { .called = true, .ended_ms = 1 },
+	};
+	s.publishers[2] = (struct ph_status_receiver){
+		.name = "c",
+		.type = PH_PUBLISH_CLOUDFLARE_KV,
+		.text = "503",
+		.last = { .called = true,
+			  .ended_ms = 1000000,
+			  .event = PH_ANNOUNCE_CHANGE,
+			  .status = 1 },
+		.retry_ms = 1060000,
+	};
+	s.publishers[3] = (struct ph_status_receiver){
+		.name = "d",
+		.type = PH_PUBLISH_QBITTORRENT,
+		.text = "401",
+		.last = { .called = true, .ended_ms = 1, .status = 2, .refused = true },
+	};
+	s.publishers[4] = (struct ph_status_receiver){
+		.name = "e",
+		.type = PH_PUBLISH_TRANSMISSION,
+		.text = "no such file",
+		.last = { .called = true, .ended_ms = 1, .error = -ENOENT },
+	};
+	assert_mapping(
+		&s, "{\"publishers\":[{\"name\":\"a\",\"type\":\"webhook\",\"running\":true,"
+		    "\"last\":null,\"retry\":null},"
+		    "{\"name\":\"b\",\"type\":\"cloudflare-dns\",\"running\":false,\"last\":"
+		    "{\"event\":\"up\",\"ended\":\"2026-11-21T10:06:43Z\",\"result\":\"ok\","
+		    "\"text\":\"A www.example.com created\"},\"retry\":null},"
+		    "{\"name\":\"c\",\"type\":\"cloudflare-kv\",\"running\":false,\"last\":"
+		    "{\"event\":\"change\",\"ended\":\"2026-11-21T10:23:23Z\","
+		    "\"result\":\"failed\",\"text\":\"503\"},\"retry\":\"2026-11-21T10:24:23Z\"},"
+		    "{\"name\":\"d\",\"type\":\"qbittorrent\",\"running\":false,\"last\":"
+		    "{\"event\":\"up\",\"ended\":\"2026-11-21T10:06:43Z\","
+		    "\"result\":\"refused\",\"text\":\"401\"},\"retry\":null},"
+		    "{\"name\":\"e\",\"type\":\"transmission\",\"running\":false,\"last\":"
+		    "{\"event\":\"up\",\"ended\":\"2026-11-21T10:06:43Z\","
+		    "\"result\":\"not started\",\"text\":\"no such file\"},\"retry\":null}]}");
 }
 
 static void test_daemon(void **state)
@@ -400,6 +454,7 @@ int main(void)
 		cmocka_unit_test(test_without_values),
 		cmocka_unit_test(test_targets),
 		cmocka_unit_test(test_hooks),
+		cmocka_unit_test(test_publishers),
 		cmocka_unit_test(test_daemon),
 		cmocka_unit_test(test_schema_refuses),
 		cmocka_unit_test(test_manual),

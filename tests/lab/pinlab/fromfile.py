@@ -53,6 +53,7 @@ class PinholdFile(Pinhold):
         os.mkdir(self.directory)
         self.path = f"{self.directory}/pinhold.conf"
         self.run_directory = f"{self.directory}/run"
+        self.state_directory = f"{self.directory}/state"
         self.socket = f"{self.run_directory}/control.sock"
         self.notices = Notices(f"{self.directory}/notify.sock")
         self.settings = {}
@@ -60,7 +61,7 @@ class PinholdFile(Pinhold):
             self.write(sections)
         else:
             self.set(sections)
-        self._env = {"RUNTIME_DIRECTORY": self.run_directory}
+        self._env = {"RUNTIME_DIRECTORY": self.run_directory, "STATE_DIRECTORY": self.state_directory}
         self._start(lab, [*prefix, program or daemon.program(), "run", "-c", self.path], ns,
                     {**self._env, "NOTIFY_SOCKET": self.notices.path, **(env or {})}, inspect)
 

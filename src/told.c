@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What receivers were told, over a restart: STATE/NAME.told.json. Who was told and has the same
+ * settings is not told again, and hears of a change from the last endpoint that it knew. A hook
+ * may have done something that does not outlive the machine's boot: after that it is told anew.
+ */
+
+#include "daemon_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <pinhold/log.h>
+#include <pinhold/state_file.h>
+
+#include "receivers.h"
+
+#define FILE_OCTETS (64 * 1024)
+#define BOOT_OCTETS 36
+
+/* FNV-1a; the settings themselves may hold a secret. */
+static void digest(const char *text, char ret[static 17])
+{
+	uint64_t h = UINT64_C(14695981039346656037);
+
+	for (; text && *text; text++)
+		h = (h ^ (unsigned char)*text) * UINT64_C(1099511628211);
+	snprintf(ret, 17, "%016llx", (unsigned long long)h);
+}
+
+static void boot_id(char ret[static BOOT_OCTETS + 1])
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (!f || !fgets(ret, BOOT_OCTETS + 1, f))
+		ret[0] = '\0';
+	if (f)
+		fclose(f);
+}
+
+static void file_name(const struct mapping_run *run, char ret[static PH_NAME_MAX + 16])
+{
+	snprintf(ret, PH_NAME_MAX + 16, "%s.told.json", run->config->core.name);
+}
+
+static json_t *read_file(const struct mapping_run *run)
+{
+	const char *directory = ph_daemon_state_directory(run->daemon);
+	char name[PH_NAME_MAX + 16], path[PATH_MAX], *text;
+	json_t *o = NULL;
+	ssize_t n = -1;
+	int fd;
+
+	if (!directory)
+		return NULL;
+	file_name(run, name);
+	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
+		return NULL;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	text = fd < 0 ? NULL : malloc(FILE_OCTETS);
+	if (text)
+		n = read(fd, text, FILE_OCTETS);
+	if (n > 0)
+		o = json_loadb(text, (size_t)n, 0, NULL);
+	if (fd >= 0)
+		close(fd);
+	free(text);
+	/* Whatever it is, it was not of this mapping as it is now. */
+	if (o && strcmp(json_string_value(json_object_get(o, "protocol"))
+				? json_string_value(json_object_get(o, "protocol"))
+				: "",
+			ph_proto_name(run->config->core.proto)) != 0) {
+		json_decref(o);
+		o = NULL;
+	}
+	return o;
+}
+
+static bool read_endpoint(const json_t *o, const char *key, enum ph_family family,
+			  struct ph_endpoint *ret)
+{
+	const json_t *pair = json_object_get(o, key);
+	const char *address = json_string_value(json_array_get(pair, 0));
+	json_int_t port = json_integer_value(json_array_get(pair, 1));
+
+	if (!address || ph_address_parse(address, &ret->address) < 0 ||
+	    ret->address.family != family || port < 1 || port > 65535)
+		return false;
+	ret->port = (uint16_t)port;
+	return true;
+}
+
+static bool is_of(const json_t *o, const struct receiver_run *r, bool same_boot)
+{
+	const char *kind = json_string_value(json_object_get(o, "kind"));
+	const char *name = json_string_value(json_object_get(o, "name"));
+	const char *settings = json_string_value(json_object_get(o, "settings"));
+	char own[17];
+
+	digest(r->spec, own);
+	return kind && name && settings &&
+	       strcmp(kind, r->kind == RECEIVER_HOOK ? "hook" : "publisher") == 0 &&
+	       strcmp(name, r->name) == 0 && strcmp(settings, own) == 0 &&
+	       (same_boot || r->kind == RECEIVER_PUBLISHER);
+}
+
+/* Until the mapping has a state, what it was told is the latest. */
+static void take(struct receiver_run *r, const struct ph_told *told)
+{
+	r->receiver.told = *told;
+	if (!r->run->spoken)
+		r->receiver.latest = *told;
+	r->remembered = true;
+}
+
+void told_load(struct mapping_run *run, const struct receiver_run *only)
+{
+	json_t *o = read_file(run), *item;
+	const char *boot = json_string_value(json_object_get(o, "boot"));
+	char now[BOOT_OCTETS + 1];
+	size_t i;
+
+	boot_id(now);
+	json_array_foreach(json_object_get(o, "receivers"), i, item)
+	{
+		struct ph_told told = { 0 };
+
+		for (struct receiver_run *r = run->receivers; r; r = r->next)
+			if (r == only && is_of(item, r, boot && *now && strcmp(boot, now) == 0) &&
+			    read_endpoint(item, "public", run->config->core.family,
+					  &told.public_endpoint) &&
+			    read_endpoint(item, "private", run->config->core.family,
+					  &told.private_endpoint))
+				take(r, &told);
+	}
+	json_decref(o);
+}
+
+static json_t *endpoint_json(const struct ph_endpoint *e)
+{
+	char text[PH_ADDRESS_STRLEN];
+
+	return json_pack("[s, i]", ph_address_format(&e->address, text), e->port);
+}
+
+static json_t *receiver_json(const struct receiver_run *r)
+{
+	const struct ph_told *told = &r->receiver.told;
+	char settings[17];
+
+	digest(r->spec, settings);
+	return json_pack("{s:s, s:s, s:s, s:o, s:o}", "kind",
+			 r->kind == RECEIVER_HOOK ? "hook" : "publisher", "name", r->name,
+			 "settings", settings, "public", endpoint_json(&told->public_endpoint),
+			 "private", endpoint_json(&told->private_endpoint));
+}
+
+void told_save(struct mapping_run *run)
+{
+	const char *directory = ph_daemon_state_directory(run->daemon);
+	json_t *receivers = json_array(), *o;
+	char name[PH_NAME_MAX + 16], boot[BOOT_OCTETS + 1], *text = NULL;
+	int r = -ENOMEM;
+
+	if (!directory) {
+		json_decref(receivers);
+		return;
+	}
+	for (struct receiver_run *one = run->receivers; one; one = one->next) {
+		/* Who is being told, or could not be, may have either. */
+		one->remembered = !one->gone && !one->receiver.unsure &&
+				  one->receiver.told.public_endpoint.port;
+		if (one->remembered)
+			json_array_append_new(receivers, receiver_json(one));
+	}
+	boot_id(boot);
+	o = json_pack("{s:s, s:s, s:o}", "boot", boot, "protocol",
+		      ph_proto_name(run->config->core.proto), "receivers", receivers);
+	if (o)
+		text = json_dumps(o, JSON_COMPACT);
+	file_name(run, name);
+	if (text)
+		r = ph_state_write(directory, name, text, strlen(text));
+	ph_daemon_state_error(run->daemon, r);
+	free(text);
+	json_decref(o);
+}
+
+void told_remove(struct mapping_run *run)
+{
+	const char *directory = ph_daemon_state_directory(run->daemon);
+	char name[PH_NAME_MAX + 16];
+
+	if (!directory)
+		return;
+	file_name(run, name);
+	ph_state_remove(directory, name);
+}

@@ -120,8 +120,7 @@ void publishers_check(const struct ph_daemon *d)
 	const char *path = program(buf);
 
 	if (d->n_publishers && access(path, X_OK) < 0)
-		ph_warning("%s: %s; publishers need it (package pinhold-publish)", path,
-			   strerror(errno));
+		ph_warning("%s: %s; publishers need it", path, strerror(errno));
 }
 
 /* ---- a call ---- */

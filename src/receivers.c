@@ -152,7 +152,7 @@ static void pump(struct receiver_run *r)
 	if (predecessor_runs(r) ||
 	    !ph_receiver_next(&r->receiver, ph_daemon_now(r->run->daemon), &delivery))
 		return;
-	/* Whoever ends us now must not leave behind that it has what it had. */
+	/* Whoever ends us now must not leave behind that it surely has what it had. */
 	if (r->remembered)
 		told_save(r->run);
 	r->calling = delivery.event;

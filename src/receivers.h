@@ -27,7 +27,7 @@ struct receiver_run {
 	enum ph_announce calling; /* what the child was called for */
 	uv_timer_t timer;         /* for the retry */
 	uint64_t due_ms;          /* when it is */
-	bool remembered;          /* what it was told is in the file */
+	bool remembered;          /* what it was told is in the file, as sure */
 	/* Of the calls that have ended. */
 	struct ph_status_call last;
 	char text[RECEIVER_TEXT_OCTETS]; /* what a publisher says about it */

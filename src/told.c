@@ -111,12 +111,13 @@ static bool is_of(const json_t *o, const struct receiver_run *r, bool same_boot)
 }
 
 /* Until the mapping has a state, what it was told is the latest. */
-static void take(struct receiver_run *r, const struct ph_told *told)
+static void take(struct receiver_run *r, const struct ph_told *told, bool sure)
 {
 	r->receiver.told = *told;
 	if (!r->run->spoken)
 		r->receiver.latest = *told;
-	r->remembered = true;
+	r->receiver.unsure = !sure;
+	r->remembered = sure;
 }
 
 void told_load(struct mapping_run *run, const struct receiver_run *only)
@@ -137,7 +138,7 @@ void told_load(struct mapping_run *run, const struct receiver_run *only)
 					  &told.public_endpoint) &&
 			    read_endpoint(item, "private", run->config->core.family,
 					  &told.private_endpoint))
-				take(r, &told);
+				take(r, &told, json_is_true(json_object_get(item, "sure")));
 	}
 	json_decref(o);
 }
@@ -155,10 +156,12 @@ static json_t *receiver_json(const struct receiver_run *r)
 	char settings[17];
 
 	digest(r->spec, settings);
-	return json_pack("{s:s, s:s, s:s, s:o, s:o}", "kind",
+	/* Who is being told, or could not be, may have heard or not. */
+	return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o}", "kind",
 			 r->kind == RECEIVER_HOOK ? "hook" : "publisher", "name", r->name,
-			 "settings", settings, "public", endpoint_json(&told->public_endpoint),
-			 "private", endpoint_json(&told->private_endpoint));
+			 "settings", settings, "sure", !r->receiver.unsure, "public",
+			 endpoint_json(&told->public_endpoint), "private",
+			 endpoint_json(&told->private_endpoint));
 }
 
 void told_save(struct mapping_run *run)
@@ -173,10 +176,10 @@ void told_save(struct mapping_run *run)
 		return;
 	}
 	for (struct receiver_run *one = run->receivers; one; one = one->next) {
-		/* Who is being told, or could not be, may have either. */
-		one->remembered = !one->gone && !one->receiver.unsure &&
-				  one->receiver.told.public_endpoint.port;
-		if (one->remembered)
+		bool known = !one->gone && one->receiver.told.public_endpoint.port;
+
+		one->remembered = known && !one->receiver.unsure;
+		if (known)
 			json_array_append_new(receivers, receiver_json(one));
 	}
 	boot_id(boot);

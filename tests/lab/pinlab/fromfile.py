@@ -37,7 +37,8 @@ class PinholdFile(Pinhold):
 
     sections: {"global": {key: value}, "web": {...}}, where every name but `global` is a mapping's, and what
     is missing for the lab is put in: its STUN and keep-alive servers, and a hook of its own for each mapping
-    (`hook=False` as a setting: none). Or the whole file as text, taken as it is.
+    (`hook=False` as a setting: none). A name like `publish web` is a section's whole header. Or the whole file
+    as text, taken as it is.
     """
 
     def __init__(self, lab, sections, ns=None, prefix=(), env=None, inspect=True, then=None, servers=True,
@@ -101,10 +102,12 @@ class PinholdFile(Pinhold):
         self.write(self.text())
 
     def text(self):
-        return "\n".join(section.text(name if name == "global" else f"mapping {name}")
+        return "\n".join(section.text(name if name == "global" or " " in name else f"mapping {name}")
                          for name, section in self.settings.items())
 
     def _complete(self, name, section):
+        if " " in name:
+            return
         if name != "global":
             if section.get("hook") is False:
                 del section["hook"]

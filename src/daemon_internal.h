@@ -50,7 +50,6 @@ struct ph_daemon {
 	const char *run_directory;      /* NULL: no state files */
 	const char *localnet_directory; /* for what must be put back; NULL: nothing is remembered */
 	char *state_directory;          /* where what was told is remembered; NULL: nowhere */
-	int state_error;                /* of the last write there, so that it is said once */
 
 	char *config_path; /* NULL: from the command line */
 	struct ph_plan_options plan;
@@ -68,8 +67,8 @@ struct ph_daemon {
 	struct hold *changed; /* the last of them, if it still is one */
 	bool rebuild;   /* the table may be another one though no machine's want has changed */
 	bool installed; /* there is a table, and it is what was wanted last */
-	int table_error, routes_error,
-		localnet_error;   /* the last ones, so that each is said once */
+	/* the last ones, so that each is said once */
+	int table_error, routes_error, localnet_error, state_error;
 	bool localnet_set;        /* somewhere */
 	uint64_t foreign_ms;      /* when somebody else changed the table; 0: nobody has */
 	uint64_t foreign_full_ms; /* see install.c */

@@ -21,7 +21,7 @@
 
 #include "receivers.h"
 
-#define FILE_OCTETS (64 * 1024)
+#define FILE_OCTETS ((size_t)64 * 1024)
 #define BOOT_OCTETS 36
 
 /* FNV-1a; the settings themselves may hold a secret. */

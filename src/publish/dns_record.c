@@ -37,7 +37,7 @@ static const char *take_word(const char *text, char *buf, size_t size)
 int dns_record_parse(const char *value, struct dns_record *ret_record)
 {
 	struct dns_record record = { .text = "" };
-	char type[8];
+	char type[8] = "";
 	const char *rest = take_word(value + strspn(value, " \t"), type, sizeof(type));
 	size_t kind = 0;
 

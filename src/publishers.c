@@ -242,7 +242,7 @@ int publisher_call(struct receiver_run *r, const struct ph_delivery *delivery)
 		explicit_bzero(input, strlen(input));
 	free(input);
 	if (error < 0) {
-		snprintf(r->text, sizeof(r->text), "%s: %s", path, uv_strerror(error));
+		snprintf(r->text, sizeof(r->text), "%.800s: %s", path, uv_strerror(error));
 		ph_warning("not published mapping=%s publisher=%s: %s", r->run->config->core.name,
 			   r->name, r->text);
 	}

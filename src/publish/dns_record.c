@@ -212,13 +212,13 @@ static void https_with_port(const char *value, uint16_t port, struct buffer *b)
 
 /* ---- which one ---- */
 
-static bool has_content(const struct dns_record *record, const json_t *have, const char *content)
+static bool has_content(const struct dns_record *record, const json_t *have, const char *wanted)
 {
-	const char *text = member(have, "content");
+	const char *there = member(have, "content");
 
-	if (*content == '\0')
+	if (*wanted == '\0')
 		return false;
-	return record->kind == RECORD_TXT ? same_text(text, content) : same_address(text, content);
+	return record->kind == RECORD_TXT ? same_text(there, wanted) : same_address(there, wanted);
 }
 
 static bool is_right(const struct dns_want *want, const json_t *have)

@@ -56,7 +56,7 @@ static int log_in(const struct publication *p, struct result *r)
 	const char *user = job_setting(p->job, "username"), *password;
 	const char *file = job_setting(p->job, "password-file");
 	struct buffer body = { 0 };
-	struct answer a;
+	struct answer a = { 0 };
 	int failed;
 
 	if (!user || !file)
@@ -90,7 +90,7 @@ static int check(const struct publication *p, const struct answer *a, struct res
 
 static int get_port(const struct publication *p, json_int_t *ret_port, struct result *r)
 {
-	struct answer a;
+	struct answer a = { 0 };
 	json_error_t why;
 	json_t *object = NULL;
 	const json_t *port;
@@ -116,7 +116,7 @@ static int get_port(const struct publication *p, json_int_t *ret_port, struct re
 static int set_port(const struct publication *p, struct result *r)
 {
 	struct buffer body = { 0 };
-	struct answer a;
+	struct answer a = { 0 };
 	int failed;
 
 	/* {"listen_port":N} in a form */

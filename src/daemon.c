@@ -240,10 +240,8 @@ void ph_daemon_receiver_done(struct mapping_run *run, const char *kind)
 
 void ph_daemon_announced(struct mapping_run *run, const struct ph_action *a)
 {
-	static const char *const names[] = { "up", "change", "down" };
-
 	ph_daemon_touch(run);
-	commands_event(run->daemon, names[a->announce], run, NULL);
+	commands_event(run->daemon, ph_announce_name(a->announce), run, NULL);
 }
 
 static void on_last_words(uv_timer_t *timer)

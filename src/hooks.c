@@ -69,7 +69,7 @@ static void describe(const struct receiver_run *r, const struct ph_delivery *d, 
 	snprintf(c->private_port, sizeof(c->private_port), "%u", d->state.private_endpoint.port);
 	ph_address_format(&d->state.private_endpoint.address, c->private_address);
 
-	set_entry(e, "EVENT", event_name(d->event));
+	set_entry(e, "EVENT", ph_announce_name(d->event));
 	set_entry(e, "MAPPING", core->name);
 	set_entry(e, "PROTOCOL", ph_proto_name(core->proto));
 	set_entry(e, "INTERFACE", r->run->links.name);

@@ -144,12 +144,11 @@ void note_log(const struct hold *hold, const struct ph_action *a)
 
 void note_announce(const struct mapping_run *run, const struct ph_action *a)
 {
-	static const char *const names[] = { "up", "change", "down" };
 	const struct ph_mapping_config *core = &run->config->core;
 	char public[PH_ENDPOINT_STRLEN], private[PH_ENDPOINT_STRLEN], target[PH_ENDPOINT_STRLEN];
 
-	ph_info("%s mapping=%s protocol=%s public=%s private=%s target=%s", names[a->announce],
-		core->name, ph_proto_name(core->proto),
+	ph_info("%s mapping=%s protocol=%s public=%s private=%s target=%s",
+		ph_announce_name(a->announce), core->name, ph_proto_name(core->proto),
 		ph_endpoint_format(&a->public_endpoint, public),
 		ph_endpoint_format(&a->local, private),
 		target_format(&core->target, a->public_endpoint.port, target));

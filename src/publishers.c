@@ -138,7 +138,7 @@ static json_t *describe_event(const struct receiver_run *r, const struct ph_deli
 	if (previous->port)
 		ph_address_format(&previous->address, previous_address);
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:i, s:s, s:i, s:s}",
-			 "event", event_name(d->event), "mapping", core->name, "protocol",
+			 "event", ph_announce_name(d->event), "mapping", core->name, "protocol",
 			 ph_proto_name(core->proto), "family",
 			 core->family == PH_IPV6 ? "ipv6" : "ipv4", "interface", r->run->links.name,
 			 "public_address", ph_address_format(&public->address, public_address),

@@ -14,19 +14,6 @@
 
 static void pump(struct receiver_run *r);
 
-const char *event_name(enum ph_announce event)
-{
-	switch (event) {
-	case PH_ANNOUNCE_UP:
-		return "up";
-	case PH_ANNOUNCE_CHANGE:
-		return "change";
-	case PH_ANNOUNCE_DOWN:
-		return "down";
-	}
-	return "";
-}
-
 char **receiver_environment(char *const more[], size_t n)
 {
 	size_t have = 0, count = 0;

@@ -45,8 +45,6 @@ void receiver_ended(struct receiver_run *r, enum ph_receiver_end end);
  * is the caller's. NULL: out of memory. */
 char **receiver_environment(char *const more[], size_t n);
 
-const char *event_name(enum ph_announce event);
-
 /* told.c */
 /* What those of the run's receivers that are marked as new were told by an earlier daemon. */
 void told_load(struct mapping_run *run, const struct receiver_run *only);

@@ -159,19 +159,6 @@ static json_t *holders(const struct ph_mapping_view *view, const struct ph_statu
 	return array;
 }
 
-static const char *event_name(enum ph_announce event)
-{
-	switch (event) {
-	case PH_ANNOUNCE_UP:
-		return "up";
-	case PH_ANNOUNCE_CHANGE:
-		return "change";
-	case PH_ANNOUNCE_DOWN:
-		return "down";
-	}
-	return NULL;
-}
-
 static const char *hook_result(const struct ph_status_call *c)
 {
 	return c->error       ? "not started"
@@ -189,7 +176,7 @@ static json_t *hook_call(const struct ph_status_call *c, const struct ph_status_
 	if (!c->called)
 		return json_null();
 	last = json_object();
-	put(&last, "event", text(event_name(c->event)));
+	put(&last, "event", text(ph_announce_name(c->event)));
 	put(&last, "ended", ph_status_time_json(c->ended_ms, clock));
 	put(&last, "result", json_string(hook_result(c)));
 	put(&last, "status", by_itself ? json_integer(c->status) : json_null());
@@ -217,7 +204,7 @@ static json_t *publisher_call(const struct ph_status_receiver *p,
 	if (!p->last.called)
 		return json_null();
 	last = json_object();
-	put(&last, "event", text(event_name(p->last.event)));
+	put(&last, "event", text(ph_announce_name(p->last.event)));
 	put(&last, "ended", ph_status_time_json(p->last.ended_ms, clock));
 	put(&last, "result", json_string(p->last.refused ? "refused" : hook_result(&p->last)));
 	put(&last, "text", text(p->text));

@@ -106,6 +106,8 @@ enum ph_action_type {
 
 enum ph_announce { PH_ANNOUNCE_UP, PH_ANNOUNCE_CHANGE, PH_ANNOUNCE_DOWN };
 
+const char *ph_announce_name(enum ph_announce event); /* "up", "change" or "down" */
+
 enum ph_note {
 	PH_NOTE_HOLDER_OPEN,    /* server */
 	PH_NOTE_HOLDER_FAILED,  /* server, reason or error: it never opened */

@@ -4,6 +4,19 @@
 
 #define NEWS_MS 1000u /* between a failure and the next call, though there is news */
 
+const char *ph_announce_name(enum ph_announce event)
+{
+	switch (event) {
+	case PH_ANNOUNCE_UP:
+		return "up";
+	case PH_ANNOUNCE_CHANGE:
+		return "change";
+	case PH_ANNOUNCE_DOWN:
+		return "down";
+	}
+	return "";
+}
+
 static bool same(const struct ph_told *a, const struct ph_told *b)
 {
 	if (a->public_endpoint.port == 0 && b->public_endpoint.port == 0)

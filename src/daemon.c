@@ -50,7 +50,8 @@ const struct links_seen *ph_daemon_default_route(const struct ph_daemon *d)
 
 const char *ph_daemon_state_directory(const struct ph_daemon *d)
 {
-	return d->state_directory;
+	/* From the command line there is nothing that a next start would have in common. */
+	return d->config_path ? d->state_directory : NULL;
 }
 
 void ph_daemon_state_error(struct ph_daemon *d, int error)
@@ -363,24 +364,22 @@ static int refuse(const struct ph_daemon *d, const struct mapping_run *run)
 	return r;
 }
 
-/*
- * Where it is remembered over a restart what was told; from the command line there is nothing that
- * a next start would have in common with this one. What is not there when it is needed is said by
- * whoever writes.
- */
+/* Where things are remembered over a restart. What is not there when it is needed is said by
+ * whoever writes. */
 static void set_state_directory(struct ph_daemon *d)
 {
 	const char *given = getenv("STATE_DIRECTORY");
 	size_t len;
 
-	if (!d->config_path)
-		return;
 	if (!given || *given != '/')
-		given = "/var/lib/pinhold";
+		given = d->config_path ? "/var/lib/pinhold" : NULL;
+	if (!given)
+		return;
 	/* systemd.exec(5): several are separated by colons. */
 	len = strcspn(given, ":");
 	d->state_directory = strndup(given, len);
-	if (d->state_directory && mkdir(d->state_directory, 0700) < 0 && errno != EEXIST)
+	if (d->config_path && d->state_directory && mkdir(d->state_directory, 0700) < 0 &&
+	    errno != EEXIST)
 		ph_daemon_state_error(d, -errno);
 }
 

@@ -238,14 +238,14 @@ void surroundings_marks(const struct ph_daemon *d)
 
 int surroundings_open(struct ph_daemon *d)
 {
-	const char *directory = getenv("STATE_DIRECTORY");
+	const char *given = getenv("STATE_DIRECTORY");
 	int r, unread;
 
-	d->localnet_directory = directory && *directory ? directory : d->run_directory;
-	if (d->localnet_directory && *d->localnet_directory != '/') {
-		ph_error("STATE_DIRECTORY: %s is not an absolute path", d->localnet_directory);
+	if (given && *given && *given != '/') {
+		ph_error("STATE_DIRECTORY: %s is not an absolute path", given);
 		return -EINVAL;
 	}
+	d->localnet_directory = given && *given ? d->state_directory : d->run_directory;
 	r = ph_routes_open(&d->routes);
 	if (r == -ENOMEM)
 		return r;

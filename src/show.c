@@ -107,7 +107,7 @@ static void write_file(struct ph_daemon *d, const struct mapping_run *run,
 
 	file_name(run->config->core.name, name);
 	if (text)
-		r = ph_state_write(d->run_directory, name, text, strlen(text));
+		r = ph_state_write(d->run_directory, name, 0644, text, strlen(text));
 	if (r < 0 && r != d->file_error)
 		ph_warning("state file %s/%s: %s", d->run_directory, name, strerror(-r));
 	d->file_error = r;

@@ -189,7 +189,9 @@ void told_save(struct mapping_run *run)
 		text = json_dumps(o, JSON_COMPACT);
 	file_name(run, name);
 	if (text)
-		r = ph_state_write(directory, name, text, strlen(text));
+		/* The digest of settings is not for everybody: a short secret in them can be
+		 * guessed. */
+		r = ph_state_write(directory, name, 0600, text, strlen(text));
 	ph_daemon_state_error(run->daemon, r);
 	free(text);
 	json_decref(o);

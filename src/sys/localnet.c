@@ -152,7 +152,7 @@ static int remember(struct ph_localnet *l)
 	if (!text && l->remembered)
 		r = ph_state_remove(l->directory, PH_LOCALNET_FILE);
 	else if (text && (!l->remembered || strcmp(text, l->remembered) != 0))
-		r = ph_state_write(l->directory, PH_LOCALNET_FILE, text, strlen(text));
+		r = ph_state_write(l->directory, PH_LOCALNET_FILE, 0644, text, strlen(text));
 	if (r < 0) {
 		free(text);
 		return r;

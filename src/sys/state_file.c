@@ -43,18 +43,18 @@ static int write_all(int fd, const char *text, size_t len)
 }
 
 /* A new file at, with everything in it, or none. */
-static int make_file(int directory, const char *name, const char *text, size_t len)
+static int make_file(int directory, const char *name, mode_t mode, const char *text, size_t len)
 {
 	int fd, r;
 
 	/* What a killed process left; there is one writer, by the control socket's lock. */
 	if (unlinkat(directory, name, 0) < 0 && errno != ENOENT)
 		return -errno;
-	fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	r = write_all(fd, text, len);
-	if (r == 0 && fchmod(fd, 0644) < 0) /* whatever the umask is */
+	if (r == 0 && fchmod(fd, mode) < 0)
 		r = -errno;
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
@@ -63,7 +63,8 @@ static int make_file(int directory, const char *name, const char *text, size_t l
 	return r;
 }
 
-int ph_state_write(const char *directory, const char *name, const char *text, size_t len)
+int ph_state_write(const char *directory, const char *name, mode_t mode, const char *text,
+		   size_t len)
 {
 	char temporary[NAME_MAX + 1];
 	int r = temporary_name(name, temporary), fd;
@@ -73,7 +74,7 @@ int ph_state_write(const char *directory, const char *name, const char *text, si
 	fd = open_directory(directory);
 	if (fd < 0)
 		return fd;
-	r = make_file(fd, temporary, text, len);
+	r = make_file(fd, temporary, mode, text, len);
 	if (r == 0 && renameat(fd, temporary, fd, name) < 0) {
 		r = -errno;
 		unlinkat(fd, temporary, 0);

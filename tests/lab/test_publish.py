@@ -41,6 +41,19 @@ def test_up_change_and_down(lab, receiver):
     assert len(receiver.calls) == 3
 
 
+def test_chosen_events(lab, receiver):
+    """Who does not want to hear of an event is not called for it, and knows of it all the same."""
+    lab.isp.full_cone(PUBLIC[1])
+    with lab.pinhold_file(sections("a", a=webhook(receiver, events="down, change"))) as p:
+        p.wait_state("web", "up")
+        lab.isp.remap(32999)
+        assert told(receiver.wait()) == ("change", "203.0.113.7:32999")
+        wait_last(p, "ok")
+        assert p.stop() == 0
+        assert told(receiver.wait(2)) == ("down", "203.0.113.7:32999")
+    assert len(receiver.calls) == 2
+
+
 def test_https(lab):
     lab.hosts({"service.lab": SERVER, **{s.name: s.address for s in lab.internet.all}})
     lab.isp.full_cone(PUBLIC[1])
@@ -153,6 +166,8 @@ def test_restart_tells_nothing_twice(lab, receiver):
     with lab.pinhold_file(sections("a", a=webhook(receiver))) as p:
         receiver.wait()
         wait_last(p, "ok")
+        # In it is a digest of settings, which may hold a secret.
+        assert os.stat(f"{p.state_directory}/web.told.json").st_mode & 0o777 == 0o600
     with again(lab, p) as q:
         q.wait_state("web", "up")
         # A change shows that it would have been told before.

@@ -63,7 +63,7 @@ static unsigned count_files(void)
 
 static void put(const char *name, const char *text)
 {
-	assert_int_equal(ph_state_write(directory, name, text, strlen(text)), 0);
+	assert_int_equal(ph_state_write(directory, name, 0644, text, strlen(text)), 0);
 }
 
 static void test_write_and_remove(void **state)
@@ -77,6 +77,9 @@ static void test_write_and_remove(void **state)
 	assert_content("web.json", "first\n");
 	assert_int_equal(stat(path_of("web.json"), &st), 0);
 	assert_int_equal(st.st_mode, S_IFREG | 0644);
+	assert_int_equal(ph_state_write(directory, "web.json", 0600, "1\n", 2), 0);
+	assert_int_equal(stat(path_of("web.json"), &st), 0);
+	assert_int_equal(st.st_mode, S_IFREG | 0600);
 	put("web.json", "2\n");
 	assert_content("web.json", "2\n");
 	assert_int_equal(count_files(), 1);
@@ -115,8 +118,8 @@ static void test_failed_write_leaves_the_old(void **state)
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
 	small.rlim_max = old.rlim_max;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	assert_int_equal(ph_state_write(directory, "web.json", text, sizeof(text)), -EFBIG);
-	assert_int_equal(ph_state_write(directory, "new.json", text, sizeof(text)), -EFBIG);
+	assert_int_equal(ph_state_write(directory, "web.json", 0644, text, sizeof(text)), -EFBIG);
+	assert_int_equal(ph_state_write(directory, "new.json", 0644, text, sizeof(text)), -EFBIG);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	assert_content("web.json", "old");
 	assert_int_equal(count_files(), 1);
@@ -128,7 +131,7 @@ static void test_failed_rename_leaves_no_litter(void **state)
 {
 	(void)state;
 	assert_int_equal(mkdir(path_of("web.json"), 0755), 0);
-	assert_int_equal(ph_state_write(directory, "web.json", "x", 1), -EISDIR);
+	assert_int_equal(ph_state_write(directory, "web.json", 0644, "x", 1), -EISDIR);
 	assert_int_equal(count_files(), 1);
 	assert_int_equal(rmdir(path_of("web.json")), 0);
 }
@@ -163,13 +166,13 @@ static void test_refused_names(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		assert_int_equal(ph_state_write(directory, names[i], "x", 1), -EINVAL);
+		assert_int_equal(ph_state_write(directory, names[i], 0644, "x", 1), -EINVAL);
 		assert_int_equal(ph_state_remove(directory, names[i]), -EINVAL);
 	}
 	memset(longest, 'n', sizeof(longest));
 	longest[255] = '\0';
-	assert_int_equal(ph_state_write(directory, longest, "x", 1), -ENAMETOOLONG);
-	assert_int_equal(ph_state_write("/no/such/directory", "x", "x", 1), -ENOENT);
+	assert_int_equal(ph_state_write(directory, longest, 0644, "x", 1), -ENAMETOOLONG);
+	assert_int_equal(ph_state_write("/no/such/directory", "x", 0644, "x", 1), -ENOENT);
 	assert_int_equal(count_files(), 0);
 }
 

@@ -31,8 +31,8 @@ struct hold;
 struct publisher_spec {
 	char name[PH_NAME_MAX + 1];
 	enum ph_publish_type type;
-	bool down;  /* it wants to hear of `down` too */
-	char *json; /* {"name", "type", "settings"}; owned, wiped */
+	unsigned events; /* 1u << enum ph_announce: those that it wants */
+	char *json;      /* {"name", "type", "settings"}; owned, wiped */
 };
 
 struct flow_run {

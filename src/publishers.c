@@ -52,13 +52,15 @@ static char *describe_publisher(const struct ph_publish *p)
 	return text;
 }
 
-/* Whether it wants to be told `down`: only a webhook can, and says so. */
-static bool wants_down(const struct ph_publish *p)
+/* Only a webhook says which; to the others `down` is no news. */
+static unsigned events_of(const struct ph_publish *p)
 {
+	unsigned events = 1u << PH_ANNOUNCE_UP | 1u << PH_ANNOUNCE_CHANGE;
+
 	for (size_t i = 0; i < p->n_settings; i++)
 		if (strcmp(p->settings[i].key, "events") == 0)
-			return strstr(p->settings[i].value, "down");
-	return false;
+			ph_announce_list_parse(p->settings[i].value, &events);
+	return events;
 }
 
 int publishers_describe(const struct ph_config *config, struct publisher_spec **ret_specs,
@@ -73,7 +75,7 @@ int publishers_describe(const struct ph_config *config, struct publisher_spec **
 
 		memcpy(specs[i].name, p->name, sizeof(specs[i].name));
 		specs[i].type = p->type;
-		specs[i].down = wants_down(p);
+		specs[i].events = events_of(p);
 		specs[i].json = describe_publisher(p);
 		if (!specs[i].json) {
 			publishers_free(specs, config->n_publishers);

@@ -229,13 +229,6 @@ static void let_go(struct mapping_run *run)
 	}
 }
 
-static unsigned events_of(const struct publisher_spec *spec)
-{
-	unsigned events = 1u << PH_ANNOUNCE_UP | 1u << PH_ANNOUNCE_CHANGE;
-
-	return spec->down ? events | 1u << PH_ANNOUNCE_DOWN : events;
-}
-
 static bool set_hooks(struct mapping_run *run)
 {
 	const struct ph_config_mapping *config = run->config;
@@ -282,7 +275,7 @@ static void mark(struct mapping_run *run)
 			continue;
 		r->gone = false;
 		r->type = spec->type;
-		r->receiver.events = events_of(spec);
+		r->receiver.events = spec->events;
 	}
 }
 

@@ -8,6 +8,7 @@
 
 #include <pinhold/admission.h>
 #include <pinhold/mapping.h>
+#include <pinhold/publish.h>
 
 #define PH_HOOKS_MAX   8
 #define PH_PUBLISH_MAX 8
@@ -35,17 +36,6 @@ struct ph_setting {
 	char *key, *value; /* owned */
 	unsigned line;
 };
-
-enum ph_publish_type {
-	PH_PUBLISH_WEBHOOK,
-	PH_PUBLISH_CLOUDFLARE_DNS,
-	PH_PUBLISH_CLOUDFLARE_KV,
-	PH_PUBLISH_QBITTORRENT,
-	PH_PUBLISH_TRANSMISSION,
-};
-
-/* As in the file: "webhook". */
-const char *ph_publish_type_name(enum ph_publish_type type);
 
 struct ph_publish {
 	char name[PH_NAME_MAX + 1];
@@ -168,6 +158,8 @@ int ph_config_builder_finish(struct ph_config_builder *b, struct ph_config *ret_
 
 /* Parts of values, as the file and the command line have them in common. */
 
+/* "30", "30s", "5m", "6h", "1d". 0, -EINVAL (no duration), -ERANGE (more than fits). */
+int ph_duration_parse(const char *text, uint32_t *ret_ms);
 /* PORT, LO-HI, LO~HI; not 0, which depends on the machine. 0, -EINVAL, or -ERANGE: LO is above HI.
  */
 int ph_bind_parse(const char *text, struct ph_mapping_config *ret_core);

@@ -56,3 +56,24 @@
 #define PH_PUBLISH_LIMIT_MAX_MS 600000
 
 #define PH_PUBLISH_PROGRAM "pinhold-publish"
+
+/*
+ * The types, as X(ID, STEM, NAME, DOWN). A new one is a row here, STEM_publish() in a file of
+ * src/publish/, and STEM_keys in core/config_publish.c, which says what its settings look like.
+ * DOWN: it can be told that there is no endpoint any more; to the others that is no news.
+ */
+/* clang-format off */
+#define PH_PUBLISH_TYPES(X)                                        \
+	X(WEBHOOK,        webhook,        "webhook",        true)  \
+	X(CLOUDFLARE_DNS, cloudflare_dns, "cloudflare-dns", false) \
+	X(CLOUDFLARE_KV,  cloudflare_kv,  "cloudflare-kv",  false) \
+	X(QBITTORRENT,    qbittorrent,    "qbittorrent",    false) \
+	X(TRANSMISSION,   transmission,   "transmission",   false)
+/* clang-format on */
+
+#define PH_PUBLISH_ENUM(ID, STEM, NAME, DOWN) PH_PUBLISH_##ID,
+enum ph_publish_type { PH_PUBLISH_TYPES(PH_PUBLISH_ENUM) };
+#undef PH_PUBLISH_ENUM
+
+/* As in the file: "webhook". */
+const char *ph_publish_type_name(enum ph_publish_type type);

@@ -39,6 +39,12 @@ struct ph_delivery {
 	struct ph_told previous; /* what the receiver knew until now */
 };
 
+/*
+ * "up, change, down", or fewer of them, in any order and each at most once, as the file has it: 0
+ * and 1u << enum ph_announce of each, or -EINVAL.
+ */
+int ph_announce_list_parse(const char *text, unsigned *ret_events);
+
 /* The mapping's state is this now. A delivery that failed before is due at once for a newer state,
  * or a second after the failure. */
 void ph_receiver_offer(struct ph_receiver *r, const struct ph_told *state);

@@ -16,8 +16,6 @@
 
 /* Decimal, or hexadecimal behind 0x; no sign and no leading zeros. 0 or -EINVAL. */
 int ph_number_parse(const char *text, uint32_t *ret_number);
-/* "30", "30s", "5m", "6h", "1d". 0, -EINVAL (no duration), -ERANGE (more than fits). */
-int ph_duration_parse(const char *text, uint32_t *ret_ms);
 /* As people write it: "30s", "5m". Returns buf. */
 const char *ph_duration_format(uint32_t ms, char buf[static 16]);
 const char *ph_mark_parse(const char *text, struct ph_plan_options *ret_plan);

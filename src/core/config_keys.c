@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include <pinhold/receiver.h>
+
 #include "config_build.h"
 
 #define N(array) (sizeof(array) / sizeof(*(array)))
@@ -211,37 +213,10 @@ static void take_hook(struct ph_config_builder *b, const char *value)
 	b->program = hooks[m->n_hooks++].path;
 }
 
-/* Once, hence split here: `up, up` is as wrong as `up, sideways`. */
 static void take_hook_events(struct ph_config_builder *b, const char *value)
 {
-	static const char *const names[] = {
-		[PH_ANNOUNCE_UP] = "up",
-		[PH_ANNOUNCE_CHANGE] = "change",
-		[PH_ANNOUNCE_DOWN] = "down",
-	};
-	unsigned events = 0;
-
-	for (const char *at = value;; at++) {
-		size_t n, i;
-
-		at += strspn(at, " \t");
-		n = strcspn(at, ", \t");
-		for (i = 0; i < N(names); i++)
-			if (n == strlen(names[i]) && !memcmp(at, names[i], n))
-				break;
-		if (i == N(names) || events & 1u << i)
-			break;
-		events |= 1u << i;
-		at += n;
-		at += strspn(at, " \t");
-		if (*at == '\0') {
-			b->hook_events = events;
-			return;
-		}
-		if (*at != ',')
-			break;
-	}
-	ph_key_wrong(b, value, "is not a list of up, change and down, each at most once");
+	if (ph_announce_list_parse(value, &b->hook_events) < 0)
+		ph_key_wrong(b, value, "is not a list of up, change and down, each at most once");
 }
 
 static void take_limit(struct ph_config_builder *b, const char *value)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <pinhold/publish.h>
+#include <pinhold/receiver.h>
 
 #include "config_internal.h"
 
@@ -171,26 +172,11 @@ static void check_path(const struct check *c)
 		wrong(c, "is not an absolute path");
 }
 
-/* A list like hook-events; twice the same is a slip of the pen, as there. */
 static void check_events(const struct check *c)
 {
-	static const char *const events[] = { "up", "change", "down" };
-	char copy[PH_VALUE_MAX], *save, *word;
-	unsigned seen = 0;
+	unsigned events;
 
-	snprintf(copy, sizeof(copy), "%s", c->setting->value);
-	for (word = strtok_r(copy, ", \t", &save); word; word = strtok_r(NULL, ", \t", &save)) {
-		size_t i = 0;
-
-		while (i < N(events) && strcmp(word, events[i]) != 0)
-			i++;
-		if (i == N(events) || seen & 1u << i) {
-			seen = 0;
-			break;
-		}
-		seen |= 1u << i;
-	}
-	if (!seen)
+	if (ph_announce_list_parse(c->setting->value, &events) < 0)
 		wrong(c, "is not a list of up, change and down, each at most once");
 }
 
@@ -284,7 +270,7 @@ static const struct publish_key webhook_keys[] = {
 	{ "ca-file", false, false, check_path },
 };
 
-static const struct publish_key dns_keys[] = {
+static const struct publish_key cloudflare_dns_keys[] = {
 	{ "token-file", true, false, check_path },
 	{ "zone", false, false, check_domain },
 	{ "record", true, true, check_record },
@@ -294,7 +280,7 @@ static const struct publish_key dns_keys[] = {
 };
 /* clang-format on */
 
-static const struct publish_key kv_keys[] = {
+static const struct publish_key cloudflare_kv_keys[] = {
 	{ "token-file", true, false, check_path },
 	{ "account", true, false, check_identifier },
 	{ "namespace", true, false, check_identifier },
@@ -304,24 +290,27 @@ static const struct publish_key kv_keys[] = {
 	{ "ca-file", false, false, check_path },
 };
 
+/* clang-format off */
 /* Both BitTorrent clients have a web interface with a login. */
-static const struct publish_key client_keys[] = {
-	{ "url", true, false, check_plain_url },
-	{ "username", false, false, check_username },
-	{ "password-file", false, false, check_path },
-	{ "ca-file", false, false, check_path },
-};
+#define CLIENT_KEYS { \
+	{ "url", true, false, check_plain_url }, \
+	{ "username", false, false, check_username }, \
+	{ "password-file", false, false, check_path }, \
+	{ "ca-file", false, false, check_path }, \
+}
+/* clang-format on */
+
+static const struct publish_key qbittorrent_keys[] = CLIENT_KEYS;
+static const struct publish_key transmission_keys[] = CLIENT_KEYS;
 
 static const struct publish_type {
 	const char *name;
 	const struct publish_key *keys;
 	size_t n_keys;
 } types[] = {
-	[PH_PUBLISH_WEBHOOK] = { "webhook", webhook_keys, N(webhook_keys) },
-	[PH_PUBLISH_CLOUDFLARE_DNS] = { "cloudflare-dns", dns_keys, N(dns_keys) },
-	[PH_PUBLISH_CLOUDFLARE_KV] = { "cloudflare-kv", kv_keys, N(kv_keys) },
-	[PH_PUBLISH_QBITTORRENT] = { "qbittorrent", client_keys, N(client_keys) },
-	[PH_PUBLISH_TRANSMISSION] = { "transmission", client_keys, N(client_keys) },
+#define ROW(ID, STEM, NAME, DOWN) [PH_PUBLISH_##ID] = { NAME, STEM##_keys, N(STEM##_keys) },
+	PH_PUBLISH_TYPES(ROW)
+#undef ROW
 };
 
 const char *ph_publish_type_name(enum ph_publish_type type)
@@ -411,8 +400,9 @@ static const struct ph_setting *find_setting(const struct ph_publish *p, const c
 /* NULL: a mistake was reported. */
 static const struct publish_type *take_type(struct ph_publish *p, struct ph_reports *reports)
 {
-	static const char all[] =
-		"webhook, cloudflare-dns, cloudflare-kv, qbittorrent or transmission";
+#define NAMED(ID, STEM, NAME, DOWN) ", " NAME
+	static const char list[] = PH_PUBLISH_TYPES(NAMED), *all = list + 2;
+#undef NAMED
 	const struct publish_type *type = NULL;
 	char shown[PH_SHOWN_STRLEN];
 	size_t kept = 0;
@@ -428,13 +418,14 @@ static const struct publish_type *take_type(struct ph_publish *p, struct ph_repo
 			if (!strcmp(s->value, types[k].name))
 				type = &types[k];
 		if (!type)
-			ph_reports_mistake(reports, s->line, "type: \"%s\" is not %s",
+			ph_reports_mistake(reports, s->line, "type: \"%s\" is none of %s",
 					   ph_text_show(s->value, shown), all);
 		free(s->key);
 		free(s->value);
 	}
 	if (kept == p->n_settings)
-		ph_reports_mistake(reports, p->line, "this publisher has no type: %s", all);
+		ph_reports_mistake(reports, p->line, "this publisher has no type; there are %s",
+				   all);
 	p->n_settings = kept;
 	if (type)
 		p->type = (enum ph_publish_type)(type - types);

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <string.h>
+
 #include <pinhold/backoff.h>
 #include <pinhold/receiver.h>
 
@@ -15,6 +18,48 @@ const char *ph_announce_name(enum ph_announce event)
 		return "down";
 	}
 	return "";
+}
+
+/* The event that [text, text + len) names, as a bit; 0: none. */
+static unsigned event_bit(const char *text, size_t len)
+{
+	static const enum ph_announce all[] = {
+		PH_ANNOUNCE_UP,
+		PH_ANNOUNCE_CHANGE,
+		PH_ANNOUNCE_DOWN,
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		const char *name = ph_announce_name(all[i]);
+
+		if (len == strlen(name) && memcmp(text, name, len) == 0)
+			return 1u << all[i];
+	}
+	return 0;
+}
+
+int ph_announce_list_parse(const char *text, unsigned *ret_events)
+{
+	unsigned events = 0, bit;
+
+	for (;; text++) {
+		size_t len;
+
+		text += strspn(text, " \t");
+		len = strcspn(text, ", \t");
+		bit = event_bit(text, len);
+		/* Twice the same is a slip of the pen. */
+		if (!bit || events & bit)
+			return -EINVAL;
+		events |= bit;
+		text += len + strspn(text + len, " \t");
+		if (*text == '\0')
+			break;
+		if (*text != ',')
+			return -EINVAL;
+	}
+	*ret_events = events;
+	return 0;
 }
 
 static bool same(const struct ph_told *a, const struct ph_told *b)

@@ -8,9 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <pinhold/config.h>
 #include <pinhold/endpoint.h>
-
-#include "../core/config_internal.h"
 
 #include "cloudflare.h"
 #include "dns_record.h"

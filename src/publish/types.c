@@ -4,11 +4,9 @@
 #include <string.h>
 
 static const struct publisher_type types[] = {
-	{ "webhook", true, webhook_publish },
-	{ "cloudflare-dns", false, cloudflare_dns_publish },
-	{ "cloudflare-kv", false, cloudflare_kv_publish },
-	{ "qbittorrent", false, qbittorrent_publish },
-	{ "transmission", false, transmission_publish },
+#define ROW(ID, STEM, NAME, DOWN) { NAME, DOWN, STEM##_publish },
+	PH_PUBLISH_TYPES(ROW)
+#undef ROW
 };
 
 const struct publisher_type *publisher_type_find(const char *name)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
-/* The publishers' types. A new one is a file with one function, a line here and a row in types.c.
- */
+/* The publishers' types, of PH_PUBLISH_TYPES. */
+
+#include <pinhold/publish.h>
 
 #include "job.h"
 #include "result.h"
@@ -16,11 +17,10 @@ struct publication {
 };
 
 /* Each tells the receiver, and says in *r how that went. */
-void webhook_publish(const struct publication *p, struct result *r);
-void cloudflare_dns_publish(const struct publication *p, struct result *r);
-void cloudflare_kv_publish(const struct publication *p, struct result *r);
-void qbittorrent_publish(const struct publication *p, struct result *r);
-void transmission_publish(const struct publication *p, struct result *r);
+#define DECLARED(ID, STEM, NAME, DOWN) \
+	void STEM##_publish(const struct publication *p, struct result *r);
+PH_PUBLISH_TYPES(DECLARED)
+#undef DECLARED
 
 struct publisher_type {
 	const char *name;

@@ -141,23 +141,10 @@ static void send_hook(const struct hook *h, const struct publication *p, struct 
 	answer_done(&a);
 }
 
-/* "up, change, down" has this one; the names are no parts of each other. */
-static bool wants(const struct job *job)
-{
-	const char *events = job_setting(job, "events");
-
-	return strstr(events ? events : "up, change", job->event.event);
-}
-
 void webhook_publish(const struct publication *p, struct result *r)
 {
-	struct hook *h;
+	struct hook *h = wiped_calloc(1, sizeof(*h));
 
-	if (!wants(p->job)) {
-		result_unchanged(r, "is not told of \"%s\"", p->job->event.event);
-		return;
-	}
-	h = wiped_calloc(1, sizeof(*h));
 	if (!h) {
 		result_no_memory(r);
 		return;

@@ -184,8 +184,8 @@ static const struct mistake {
 	  "belongs to [mapping m]" },
 
 	/* Publishers */
-	{ M "[publish p]\nurl = http://h\n", 4, "no type: webhook, cloudflare-dns" },
-	{ P "webhok\n", 5, "\"webhok\" is not webhook" },
+	{ M "[publish p]\nurl = http://h\n", 4, "no type; there are webhook, cloudflare-dns" },
+	{ P "webhok\n", 5, "\"webhok\" is none of webhook" },
 	{ P "webhook\n", 4, "no url, which the type webhook needs" },
 	{ P "webhook\nurl = https://h\n[publish p]\ntype = webhook\nurl = https://h\n", 7,
 	  "line 4 already" },

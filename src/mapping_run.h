@@ -202,7 +202,10 @@ uint64_t hold_want(const struct hold *hold, struct ph_plan_mapping *ret_want);
 int receivers_set(struct mapping_run *run);
 /* Whether a publisher's section says something else than when they were set. */
 bool receivers_outdated(const struct mapping_run *run);
-/* The mapping's state is run->told now; starts what is owed. Nothing while it has not spoken. */
+/* The mapping's state is run->told now: what is owed to each is known, and nobody is called yet.
+ * Nothing while the mapping has not spoken. */
+void receivers_news(struct mapping_run *run);
+/* The same, and starts what is owed. */
 void receivers_offer(struct mapping_run *run);
 bool receivers_running(const struct mapping_run *run);
 void receivers_kill(struct mapping_run *run);

@@ -301,16 +301,24 @@ bool receivers_outdated(const struct mapping_run *run)
 	return false;
 }
 
+void receivers_news(struct mapping_run *run)
+{
+	if (!run->spoken)
+		return;
+	/* A newer state is due soon; the same one keeps its place in the retries. */
+	for (struct receiver_run *r = run->receivers; r; r = r->next)
+		ph_receiver_offer(&r->receiver, &run->told);
+}
+
 void receivers_offer(struct mapping_run *run)
 {
 	if (!run->spoken)
 		return;
+	receivers_news(run);
 	for (struct receiver_run *r = run->receivers, *next; r; r = next) {
 		uint64_t due;
 
 		next = r->next;
-		/* A newer state is due soon; the same one keeps its place in the retries. */
-		ph_receiver_offer(&r->receiver, &run->told);
 		if (ending(run))
 			ph_receiver_hurry(&r->receiver);
 		pump(r);
@@ -354,6 +362,7 @@ void receivers_status(const struct mapping_run *run, struct ph_status_mapping *r
 		s->text = r->text;
 		s->last = r->last;
 		s->running = r->child;
+		s->owed = r->child || retry != UINT64_MAX;
 		s->retry_ms = retry == UINT64_MAX || r->child ? 0 : retry;
 	}
 }

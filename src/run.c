@@ -168,6 +168,8 @@ static void tell(struct mapping_run *run, const struct ph_action *a)
 		run->told.private_endpoint = a->local;
 	}
 	run->spoken = true;
+	/* Who looks sees that others have yet to hear of it, not that all is done. */
+	receivers_news(run);
 	ph_daemon_show(run);
 	receivers_offer(run);
 	ph_daemon_announced(run, a);

@@ -191,6 +191,7 @@ static json_t *hook(const struct ph_status_receiver *h, const struct ph_status_c
 
 	put(&item, "path", text(h->name));
 	put(&item, "running", json_boolean(h->running));
+	put(&item, "owed", json_boolean(h->owed));
 	put(&item, "last", hook_call(&h->last, clock));
 	put(&item, "retry", ph_status_time_json(h->retry_ms, clock));
 	return item;
@@ -218,6 +219,7 @@ static json_t *publisher(const struct ph_status_receiver *p, const struct ph_sta
 	put(&item, "name", text(p->name));
 	put(&item, "type", json_string(ph_publish_type_name(p->type)));
 	put(&item, "running", json_boolean(p->running));
+	put(&item, "owed", json_boolean(p->owed));
 	put(&item, "last", publisher_call(p, clock));
 	put(&item, "retry", ph_status_time_json(p->retry_ms, clock));
 	return item;

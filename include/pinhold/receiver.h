@@ -22,8 +22,8 @@ struct ph_receiver {
 	bool running;
 	bool unsure;  /* a call has begun and none has succeeded since: it may know `told` or not */
 	bool refused; /* what it was told last, for good: not again before there is news */
-	unsigned failures; /* in a row */
-	uint64_t failed_ms;
+	unsigned failures; /* in a row, to hear the latest */
+	uint64_t calm_ms;  /* after a failure: not called before, whatever is new */
 	uint64_t retry_ms;
 };
 
@@ -45,8 +45,11 @@ struct ph_delivery {
  */
 int ph_announce_list_parse(const char *text, unsigned *ret_events);
 
-/* The mapping's state is this now. A delivery that failed before is due at once for a newer state,
- * or a second after the failure. */
+/*
+ * The mapping's state is this now. A delivery that failed before is due at once for a newer state,
+ * or a second after the failure, or when the receiver has said that it may be called again; should
+ * that fail, the back-off begins anew.
+ */
 void ph_receiver_offer(struct ph_receiver *r, const struct ph_told *state);
 /* True: call the receiver with *ret_delivery now, and ph_receiver_done() after it. */
 bool ph_receiver_next(struct ph_receiver *r, uint64_t now_ms, struct ph_delivery *ret_delivery);

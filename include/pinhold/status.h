@@ -28,6 +28,7 @@ struct ph_status_receiver {
 	const char *text;          /* what a publisher says of the last call, or "" */
 	struct ph_status_call last;
 	bool running;      /* now */
+	bool owed;         /* it has yet to hear the newest */
 	uint64_t retry_ms; /* 0: nothing is owed */
 };
 

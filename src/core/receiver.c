@@ -107,7 +107,8 @@ void ph_receiver_offer(struct ph_receiver *r, const struct ph_told *state)
 {
 	if (!same(&r->latest, state)) {
 		/* Who fails and is told news all the time is not called all the time. */
-		r->retry_ms = r->failures ? r->failed_ms + NEWS_MS : 0;
+		r->retry_ms = r->calm_ms;
+		r->failures = 0;
 		r->refused = false;
 	}
 	r->latest = *state;
@@ -128,6 +129,11 @@ bool ph_receiver_next(struct ph_receiver *r, uint64_t now_ms, struct ph_delivery
 	return true;
 }
 
+static uint64_t max_ms(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 void ph_receiver_done(struct ph_receiver *r, enum ph_receiver_end end, uint64_t after_ms,
 		      uint32_t random, uint64_t now_ms)
 {
@@ -139,16 +145,17 @@ void ph_receiver_done(struct ph_receiver *r, enum ph_receiver_end end, uint64_t 
 		r->told = r->going;
 		r->unsure = false;
 		r->failures = 0;
-		r->retry_ms = 0;
+		r->calm_ms = r->retry_ms = 0;
 		r->refused = false;
 	} else {
-		wait_ms = ph_backoff_ms(r->failures++);
-		wait_ms -= random % (wait_ms / 4 + 1);
-		r->failed_ms = now_ms;
+		r->calm_ms = now_ms + max_ms(NEWS_MS, after_ms);
+		r->retry_ms = r->calm_ms;
 		r->refused = end == PH_RECEIVER_REFUSED && !news;
-		if (news)
-			wait_ms = NEWS_MS;
-		r->retry_ms = now_ms + (wait_ms > after_ms ? wait_ms : after_ms);
+		if (!news) {
+			wait_ms = ph_backoff_ms(r->failures++);
+			wait_ms -= random % (wait_ms / 4 + 1);
+			r->retry_ms = now_ms + max_ms(wait_ms, after_ms);
+		}
 	}
 	pass_over(r);
 }

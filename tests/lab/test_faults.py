@@ -137,7 +137,7 @@ class Faults:
         for name in MAPPINGS:
             self.daemons[-1].wait_state(name, lambda s, port=self.ports[name]: s["public"] and
                                         s["public"]["port"] == port and not any(
-                                            r["running"] or r["retry"] for r in s["hooks"] + s["publishers"]), 60)
+                                            r["owed"] for r in s["hooks"] + s["publishers"]), 60)
 
     def judge(self):
         for name, final in self.ports.items():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Publishers, from the NAT's remap to what their receivers have been told."""
 import glob
+import json
 import os
 import re
 import threading
@@ -28,7 +29,7 @@ def test_up_change_and_down(lab, receiver):
     with lab.pinhold_file(sections("a", a=webhook(receiver, events="up, change, down"))) as p:
         assert told(receiver.wait()) == ("up", "203.0.113.7:32451")
         said = wait_last(p, "ok")
-        assert said == {**said, "name": "a", "type": "webhook", "running": False, "retry": None}
+        assert said == {**said, "name": "a", "type": "webhook", "running": False, "owed": False, "retry": None}
         assert said["last"]["event"] == "up" and said["last"]["text"]
         lab.isp.remap(32999)
         assert told(receiver.wait(2)) == ("change", "203.0.113.7:32999")
@@ -39,6 +40,37 @@ def test_up_change_and_down(lab, receiver):
         assert p.stop() == 0
         assert told(receiver.wait(3)) == ("down", "203.0.113.7:32999")
     assert len(receiver.calls) == 3
+
+
+def test_status_says_who_has_yet_to_hear(lab, receiver):
+    """Of no endpoint it says that all have heard of it before they have; the reader is quicker than the daemon."""
+    lab.isp.full_cone(PUBLIC[1])
+    seen = []
+    with lab.pinhold_file(sections("a", a=webhook(receiver))) as p:
+        wait_last(p, "ok", lambda q: not q["owed"])
+        over = threading.Event()
+
+        def read():
+            while not over.is_set():
+                with open(f"{p.run_directory}/web.json", encoding="utf-8") as f:
+                    status = json.load(f)
+                one = status["public"] and status["public"]["port"], status["publishers"][0]
+                if seen[-1:] != [one]:
+                    seen.append(one)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for port in range(33000, 33006):
+            lab.isp.remap(port)
+            receiver.wait_port(port)
+            p.wait_state("web", lambda s, port=port: s["public"] and s["public"]["port"] == port and
+                         not s["publishers"][0]["owed"])
+        over.set()
+        reader.join()
+    for port in range(33000, 33006):
+        owed = [one["owed"] for public, one in seen if public == port]
+        assert owed and owed == sorted(owed, reverse=True), (port, seen)
+        assert owed[0], (port, seen)
 
 
 def test_chosen_events(lab, receiver):

@@ -99,6 +99,50 @@ static void test_failure_is_retried_with_the_newest(void **state)
 	assert_true(ph_receiver_next(&r, now, &d));
 	assert_int_equal(d.event, PH_ANNOUNCE_UP);
 	assert_endpoint(&d.state.public_endpoint, "203.0.113.7:2");
+	/* How long the older ones were in vain does not delay it. */
+	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, now);
+	assert_int_equal(ph_receiver_deadline(&r), now + waits[0]);
+}
+
+/* What comes while it fails begins anew as well. */
+static void test_news_begins_the_back_off_anew(void **state)
+{
+	struct ph_receiver r = { .events = ALL };
+	struct ph_told a = up("203.0.113.7:1"), b = up("203.0.113.7:2");
+	struct ph_delivery d;
+
+	(void)state;
+	ph_receiver_offer(&r, &a);
+	for (uint64_t now = 0; now < 60000; now = ph_receiver_deadline(&r)) {
+		assert_true(ph_receiver_next(&r, now, &d));
+		ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, now);
+	}
+	assert_true(ph_receiver_next(&r, 200000, &d));
+	ph_receiver_offer(&r, &b);
+	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 200000);
+	assert_int_equal(ph_receiver_deadline(&r), 201000);
+	assert_true(ph_receiver_next(&r, 201000, &d));
+	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 201000);
+	assert_int_equal(ph_receiver_deadline(&r), 202000);
+}
+
+/* Who has said when to come again is not asked before, whatever is new. */
+static void test_news_waits_for_whom_said_when(void **state)
+{
+	struct ph_receiver r = { .events = ALL };
+	struct ph_told a = up("203.0.113.7:1"), b = up("203.0.113.7:2");
+	struct ph_delivery d;
+
+	(void)state;
+	ph_receiver_offer(&r, &a);
+	assert_true(ph_receiver_next(&r, 0, &d));
+	ph_receiver_done(&r, PH_RECEIVER_FAILED, 90000, 0, 0);
+	ph_receiver_offer(&r, &b);
+	assert_int_equal(ph_receiver_deadline(&r), 90000);
+	assert_true(ph_receiver_next(&r, 90000, &d));
+	told(&r, 90000);
+	ph_receiver_offer(&r, &a);
+	assert_int_equal(ph_receiver_deadline(&r), 0);
 }
 
 /* Whoever fails and has news all the time is called once a second. */
@@ -184,7 +228,7 @@ static void test_last_word(void **state)
 	ph_receiver_offer(&r, &a);
 	assert_true(ph_receiver_next(&r, 0, &d));
 	told(&r, 0);
-	r.failures = 1;
+	r.calm_ms = 1000;
 	ph_receiver_offer(&r, &down);
 	assert_false(ph_receiver_next(&r, 0, &d));
 	ph_receiver_hurry(&r);
@@ -246,6 +290,8 @@ int main(void)
 		cmocka_unit_test(test_one_at_a_time_latest_wins),
 		cmocka_unit_test(test_there_and_back_while_running),
 		cmocka_unit_test(test_failure_is_retried_with_the_newest),
+		cmocka_unit_test(test_news_begins_the_back_off_anew),
+		cmocka_unit_test(test_news_waits_for_whom_said_when),
 		cmocka_unit_test(test_news_while_it_fails),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_back_after_a_failure),

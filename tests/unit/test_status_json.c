@@ -239,7 +239,7 @@ static void test_hooks(void **state)
 
 	(void)state;
 	s.n_hooks = 6;
-	s.hooks[0] = (struct ph_status_receiver){ .name = "/etc/a", .running = true };
+	s.hooks[0] = (struct ph_status_receiver){ .name = "/etc/a", .running = true, .owed = true };
 	s.hooks[1] = (struct ph_status_receiver){ .name = "/etc/b",
 						  .last = { .called = true, .ended_ms = 1 } };
 	s.hooks[2] = (struct ph_status_receiver){ .name = "/etc/c",
@@ -262,20 +262,20 @@ static void test_hooks(void **state)
 	};
 	assert_mapping(
 		&s,
-		"{\"hooks\":[{\"path\":\"/etc/a\",\"running\":true,\"last\":null,\"retry\":null},"
-		"{\"path\":\"/etc/b\",\"running\":false,\"last\":{\"event\":\"up\","
+		"{\"hooks\":[{\"path\":\"/etc/a\",\"running\":true,\"owed\":true,\"last\":null,\"retry\":null},"
+		"{\"path\":\"/etc/b\",\"running\":false,\"owed\":false,\"last\":{\"event\":\"up\","
 		"\"ended\":\"2026-11-21T10:06:43Z\",\"result\":\"ok\",\"status\":0,"
 		"\"signal\":null,\"error\":null},\"retry\":null},"
-		"{\"path\":\"/etc/c\",\"running\":false,\"last\":{\"event\":\"change\","
+		"{\"path\":\"/etc/c\",\"running\":false,\"owed\":false,\"last\":{\"event\":\"change\","
 		"\"ended\":\"2026-11-21T10:23:23Z\",\"result\":\"failed\",\"status\":7,"
 		"\"signal\":null,\"error\":null},\"retry\":\"2026-11-21T10:24:23Z\"},"
-		"{\"path\":\"/etc/d\",\"running\":false,\"last\":{\"event\":\"down\","
+		"{\"path\":\"/etc/d\",\"running\":false,\"owed\":false,\"last\":{\"event\":\"down\","
 		"\"ended\":\"2026-11-21T10:06:43Z\",\"result\":\"timed out\",\"status\":null,"
 		"\"signal\":15,\"error\":null},\"retry\":null},"
-		"{\"path\":\"/etc/e\",\"running\":false,\"last\":{\"event\":\"up\","
+		"{\"path\":\"/etc/e\",\"running\":false,\"owed\":false,\"last\":{\"event\":\"up\","
 		"\"ended\":\"2026-11-21T10:06:43Z\",\"result\":\"killed\",\"status\":null,"
 		"\"signal\":9,\"error\":null},\"retry\":null},"
-		"{\"path\":\"/etc/f\\ufffd\",\"running\":false,\"last\":{\"event\":\"up\","
+		"{\"path\":\"/etc/f\\ufffd\",\"running\":false,\"owed\":false,\"last\":{\"event\":\"up\","
 		"\"ended\":\"2026-11-21T10:06:43Z\",\"result\":\"not started\",\"status\":null,"
 		"\"signal\":null,\"error\":\"No such file or directory\"},\"retry\":null}]}");
 }
@@ -287,7 +287,9 @@ static void test_publishers(void **state)
 
 	(void)state;
 	s.n_publishers = 5;
-	s.publishers[0] = (struct ph_status_receiver){ .name = "a", .text = "", .running = true };
+	s.publishers[0] = (struct ph_status_receiver){
+		.name = "a", .text = "", .running = true, .owed = true
+	};
 	s.publishers[1] = (struct ph_status_receiver){
 		.name = "b",
 		.type = PH_PUBLISH_CLOUDFLARE_DNS,
@@ -317,20 +319,21 @@ static void test_publishers(void **state)
 		.last = { .called = true, .ended_ms = 1, .error = -ENOENT },
 	};
 	assert_mapping(
-		&s, "{\"publishers\":[{\"name\":\"a\",\"type\":\"webhook\",\"running\":true,"
-		    "\"last\":null,\"retry\":null},"
-		    "{\"name\":\"b\",\"type\":\"cloudflare-dns\",\"running\":false,\"last\":"
-		    "{\"event\":\"up\",\"ended\":\"2026-11-21T10:06:43Z\",\"result\":\"ok\","
-		    "\"text\":\"A www.example.com created\"},\"retry\":null},"
-		    "{\"name\":\"c\",\"type\":\"cloudflare-kv\",\"running\":false,\"last\":"
-		    "{\"event\":\"change\",\"ended\":\"2026-11-21T10:23:23Z\","
-		    "\"result\":\"failed\",\"text\":\"503\"},\"retry\":\"2026-11-21T10:24:23Z\"},"
-		    "{\"name\":\"d\",\"type\":\"qbittorrent\",\"running\":false,\"last\":"
-		    "{\"event\":\"up\",\"ended\":\"2026-11-21T10:06:43Z\","
-		    "\"result\":\"refused\",\"text\":\"401\"},\"retry\":null},"
-		    "{\"name\":\"e\",\"type\":\"transmission\",\"running\":false,\"last\":"
-		    "{\"event\":\"up\",\"ended\":\"2026-11-21T10:06:43Z\","
-		    "\"result\":\"not started\",\"text\":\"no such file\"},\"retry\":null}]}");
+		&s,
+		"{\"publishers\":[{\"name\":\"a\",\"type\":\"webhook\",\"running\":true,\"owed\":true,"
+		"\"last\":null,\"retry\":null},"
+		"{\"name\":\"b\",\"type\":\"cloudflare-dns\",\"running\":false,\"owed\":false,\"last\":"
+		"{\"event\":\"up\",\"ended\":\"2026-11-21T10:06:43Z\",\"result\":\"ok\","
+		"\"text\":\"A www.example.com created\"},\"retry\":null},"
+		"{\"name\":\"c\",\"type\":\"cloudflare-kv\",\"running\":false,\"owed\":false,\"last\":"
+		"{\"event\":\"change\",\"ended\":\"2026-11-21T10:23:23Z\","
+		"\"result\":\"failed\",\"text\":\"503\"},\"retry\":\"2026-11-21T10:24:23Z\"},"
+		"{\"name\":\"d\",\"type\":\"qbittorrent\",\"running\":false,\"owed\":false,\"last\":"
+		"{\"event\":\"up\",\"ended\":\"2026-11-21T10:06:43Z\","
+		"\"result\":\"refused\",\"text\":\"401\"},\"retry\":null},"
+		"{\"name\":\"e\",\"type\":\"transmission\",\"running\":false,\"owed\":false,\"last\":"
+		"{\"event\":\"up\",\"ended\":\"2026-11-21T10:06:43Z\","
+		"\"result\":\"not started\",\"text\":\"no such file\"},\"retry\":null}]}");
 }
 
 static void test_daemon(void **state)

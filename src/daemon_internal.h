@@ -162,3 +162,8 @@ void show_mapping(const struct mapping_run *run, struct ph_status_mapping *ret);
 /* Brings state files, watchers and the service manager up to date with what was touched. */
 void show_touched(struct ph_daemon *d);
 void show_removed(struct ph_daemon *d, const char *name);
+
+/* leftovers.c */
+/* Ends what a killed daemon has left running, and takes away its state files of what is configured
+ * no more. Before anybody is called. */
+void leftovers_end(struct ph_daemon *d);

@@ -362,6 +362,7 @@ void receivers_status(const struct mapping_run *run, struct ph_status_mapping *r
 		s->text = r->text;
 		s->last = r->last;
 		s->running = r->child;
+		s->pid = r->child ? ph_child_pid(r->child) : 0;
 		s->owed = r->child || retry != UINT64_MAX;
 		s->retry_ms = retry == UINT64_MAX || r->child ? 0 : retry;
 	}

@@ -233,6 +233,15 @@ int run_start(struct mapping_run *run)
 	return r < 0 ? r : rotation_in(run, run->config->rotate_ms);
 }
 
+void run_say_disabled(struct mapping_run *run)
+{
+	if (run->config->enabled)
+		return;
+	run->told = (struct ph_told){ 0 };
+	run->spoken = true;
+	receivers_offer(run);
+}
+
 void run_stop(struct mapping_run *run)
 {
 	struct ph_event event = { .type = PH_EVENT_STOP };

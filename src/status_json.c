@@ -191,6 +191,7 @@ static json_t *hook(const struct ph_status_receiver *h, const struct ph_status_c
 
 	put(&item, "path", text(h->name));
 	put(&item, "running", json_boolean(h->running));
+	put(&item, "pid", h->running ? json_integer(h->pid) : json_null());
 	put(&item, "owed", json_boolean(h->owed));
 	put(&item, "last", hook_call(&h->last, clock));
 	put(&item, "retry", ph_status_time_json(h->retry_ms, clock));

@@ -9,19 +9,15 @@
 #include "daemon_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <pinhold/log.h>
 #include <pinhold/state_file.h>
 
 #include "receivers.h"
 
-#define FILE_OCTETS ((size_t)64 * 1024)
 #define BOOT_OCTETS 36
 
 /* FNV-1a; the settings themselves may hold a secret. */
@@ -52,25 +48,17 @@ static void file_name(const struct mapping_run *run, char ret[static PH_NAME_MAX
 static json_t *read_file(const struct mapping_run *run)
 {
 	const char *directory = ph_daemon_state_directory(run->daemon);
-	char name[PH_NAME_MAX + 16], path[PATH_MAX], *text;
+	char name[PH_NAME_MAX + 16], *text;
 	json_t *o = NULL;
-	ssize_t n = -1;
-	int fd;
+	size_t len;
 
 	if (!directory)
 		return NULL;
 	file_name(run, name);
-	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
-		return NULL;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	text = fd < 0 ? NULL : malloc(FILE_OCTETS);
-	if (text)
-		n = read(fd, text, FILE_OCTETS);
-	if (n > 0)
-		o = json_loadb(text, (size_t)n, 0, NULL);
-	if (fd >= 0)
-		close(fd);
-	free(text);
+	if (ph_state_read(directory, name, &text, &len) == 0) {
+		o = json_loadb(text, len, 0, NULL);
+		free(text);
+	}
 	/* Whatever it is, it was not of this mapping as it is now. */
 	if (o && strcmp(json_string_value(json_object_get(o, "protocol"))
 				? json_string_value(json_object_get(o, "protocol"))

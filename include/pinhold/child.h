@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 #include <uv.h>
 
 struct ph_child;
@@ -44,6 +45,9 @@ struct ph_child_options {
  */
 int ph_child_start(uv_loop_t *loop, const struct ph_child_options *options,
 		   const struct ph_child_events *events, void *data, struct ph_child **ret_child);
+
+/* Its process ID, which is its process group's and its session's too. */
+pid_t ph_child_pid(const struct ph_child *child);
 
 /* Ends the group now, by SIGKILL; `done` still comes. */
 void ph_child_kill(struct ph_child *child);

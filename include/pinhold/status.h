@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What the daemon knows, as plain values (filled by src/status.c), and as JSON (src/status_json.c;
+ * What the daemon knows, as plain values (filled by src/show.c), and as JSON (src/status_json.c;
  * documented in pinhold(8)). Borrowed pointers are valid while the values are.
  */
 
@@ -28,6 +28,7 @@ struct ph_status_receiver {
 	const char *text;          /* what a publisher says of the last call, or "" */
 	struct ph_status_call last;
 	bool running;      /* now */
+	pid_t pid;         /* of a hook that runs */
 	bool owed;         /* it has yet to hear the newest */
 	uint64_t retry_ms; /* 0: nothing is owed */
 };

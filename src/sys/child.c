@@ -288,6 +288,11 @@ int ph_child_start(uv_loop_t *loop, const struct ph_child_options *options,
 	return 0;
 }
 
+pid_t ph_child_pid(const struct ph_child *child)
+{
+	return child->process.pid;
+}
+
 void ph_child_kill(struct ph_child *child)
 {
 	if (!child)

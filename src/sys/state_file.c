@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,6 +80,51 @@ int ph_state_write(const char *directory, const char *name, mode_t mode, const c
 		r = -errno;
 		unlinkat(fd, temporary, 0);
 	}
+	close(fd);
+	return r;
+}
+
+static int read_all(int fd, char **ret_text, size_t *ret_len)
+{
+	char *text = malloc(PH_STATE_MAX + 1);
+	size_t len = 0;
+	ssize_t n;
+
+	if (!text)
+		return -ENOMEM;
+	while (len < PH_STATE_MAX && (n = read(fd, text + len, PH_STATE_MAX - len)) != 0) {
+		if (n > 0) {
+			len += (size_t)n;
+		} else if (errno != EINTR) {
+			n = -errno;
+			free(text);
+			return (int)n;
+		}
+	}
+	text[len] = '\0';
+	*ret_text = text;
+	*ret_len = len;
+	return 0;
+}
+
+int ph_state_read(const char *directory, const char *name, char **ret_text, size_t *ret_len)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int fd, r;
+
+	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	/* A pipe would wait for its writer. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (!S_ISREG(st.st_mode))
+		r = -EINVAL;
+	else
+		r = read_all(fd, ret_text, ret_len);
 	close(fd);
 	return r;
 }

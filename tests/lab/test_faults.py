@@ -13,7 +13,6 @@ import time
 import pytest
 
 from pinlab import daemon, net
-from pinlab.lab import processes
 from pinlab.receivers import PORT, Receiver, event_of, publishers_of, webhook
 
 MAPPINGS = {f"m{n}": 8443 + n for n in range(6)}
@@ -123,11 +122,8 @@ class Faults:
         p.wait_exit()
         for pid in orphans:
             assert net.wait_exit(pid, 5), "a publisher outlives its daemon"
-        # Hooks may; a service manager ends all that is left of a service before it starts it again.
-        hooks = [first.hook(name).path for name in MAPPINGS]
-        self.lab.end(*(pid for pid, name in processes() if any(hook in name for hook in hooks)))
-        self.daemons.append(self.lab.pinhold_file(first.text(), inspect=False,
-                                                  env={"STATE_DIRECTORY": first.state_directory}))
+        # A hook may, until the next one ends it.
+        self.daemons.append(self.lab.pinhold_file(first.text(), inspect=False, place=first))
         self.kills["daemon"] += 1
 
     # The end.

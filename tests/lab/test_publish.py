@@ -190,7 +190,7 @@ def test_end_with_a_hanging_one(lab, receiver):
 
 def again(lab, p, **options):
     """The same file and state directory, by another daemon."""
-    return lab.pinhold_file(p.text(), env={"STATE_DIRECTORY": p.state_directory, **options})
+    return lab.pinhold_file(p.text(), place=p, env=options)
 
 
 def test_restart_tells_nothing_twice(lab, receiver):

@@ -233,18 +233,19 @@ static void assert_one_line(const struct fixture *f, const char *part)
 	"\"2026-11-21T08:00:00Z\",\"table\":{\"installed\":true,\"ownership\":\"owner\","   \
 	"\"error\":null,\"foreign_change\":null},\"mappings\":" count "}"
 
-#define UP                                                                                                     \
-	"{\"name\":\"web\",\"protocol\":\"tcp\",\"family\":\"ipv4\",\"state\":\"up\",\"why\":null,"            \
-	"\"interface\":\"wan\",\"public\":{\"address\":\"203.0.113.7\",\"port\":32451,\"ip4p\":"               \
-	"\"2001::7ec3:cb00:7107\"},\"private\":{\"address\":\"100.64.0.2\",\"port\":8443},"                    \
-	"\"own_port\":null,\"uplink\":null,"                                                                   \
-	"\"target\":\"192.168.10.50:443\",\"since\":\"2026-11-21T08:00:10Z\",\"endpoint_since\":"              \
-	"\"2026-11-21T08:00:10Z\",\"changes\":3,\"verified\":\"2026-11-21T10:00:00Z\","                        \
-	"\"can_verify\":true,\"endpoint_independent\":true,\"holders\":[{\"server\":"                          \
-	"\"192.0.2.13:80\",\"state\":\"open\",\"since\":\"2026-11-21T08:00:10Z\",\"rtt_ms\":23},"              \
-	"{\"server\":\"192.0.2.14:80\",\"state\":\"connecting\",\"since\":null,\"rtt_ms\":null}],"             \
-	"\"connections\":12,\"hooks\":[{\"path\":\"/etc/pinhold/on-change\",\"running\":false,\"owed\":false," \
-	"\"last\":{\"event\":\"up\",\"ended\":\"2026-11-21T08:00:11Z\",\"result\":\"failed\","                 \
+#define UP                                                                                          \
+	"{\"name\":\"web\",\"protocol\":\"tcp\",\"family\":\"ipv4\",\"state\":\"up\",\"why\":null," \
+	"\"interface\":\"wan\",\"public\":{\"address\":\"203.0.113.7\",\"port\":32451,\"ip4p\":"    \
+	"\"2001::7ec3:cb00:7107\"},\"private\":{\"address\":\"100.64.0.2\",\"port\":8443},"         \
+	"\"own_port\":null,\"uplink\":null,"                                                        \
+	"\"target\":\"192.168.10.50:443\",\"since\":\"2026-11-21T08:00:10Z\",\"endpoint_since\":"   \
+	"\"2026-11-21T08:00:10Z\",\"changes\":3,\"verified\":\"2026-11-21T10:00:00Z\","             \
+	"\"can_verify\":true,\"endpoint_independent\":true,\"holders\":[{\"server\":"               \
+	"\"192.0.2.13:80\",\"state\":\"open\",\"since\":\"2026-11-21T08:00:10Z\",\"rtt_ms\":23},"   \
+	"{\"server\":\"192.0.2.14:80\",\"state\":\"connecting\",\"since\":null,\"rtt_ms\":null}],"  \
+	"\"connections\":12,\"hooks\":[{\"path\":\"/etc/pinhold/on-change\",\"running\":false,"     \
+	"\"pid\":null,\"owed\":false,"                                                              \
+	"\"last\":{\"event\":\"up\",\"ended\":\"2026-11-21T08:00:11Z\",\"result\":\"failed\","      \
 	"\"status\":7,\"signal\":null,\"error\":null},\"retry\":\"2026-11-21T10:14:23Z\"}]}"
 
 #define DOWN                                                                                         \

@@ -239,7 +239,9 @@ static void test_hooks(void **state)
 
 	(void)state;
 	s.n_hooks = 6;
-	s.hooks[0] = (struct ph_status_receiver){ .name = "/etc/a", .running = true, .owed = true };
+	s.hooks[0] = (struct ph_status_receiver){
+		.name = "/etc/a", .running = true, .pid = 4712, .owed = true
+	};
 	s.hooks[1] = (struct ph_status_receiver){ .name = "/etc/b",
 						  .last = { .called = true, .ended_ms = 1 } };
 	s.hooks[2] = (struct ph_status_receiver){ .name = "/etc/c",
@@ -262,20 +264,20 @@ static void test_hooks(void **state)
 	};
 	assert_mapping(
 		&s,
-		"{\"hooks\":[{\"path\":\"/etc/a\",\"running\":true,\"owed\":true,\"last\":null,\"retry\":null},"
-		"{\"path\":\"/etc/b\",\"running\":false,\"owed\":false,\"last\":{\"event\":\"up\","
+		"{\"hooks\":[{\"path\":\"/etc/a\",\"running\":true,\"pid\":4712,\"owed\":true,\"last\":null,\"retry\":null},"
+		"{\"path\":\"/etc/b\",\"running\":false,\"pid\":null,\"owed\":false,\"last\":{\"event\":\"up\","
 		"\"ended\":\"2026-11-21T10:06:43Z\",\"result\":\"ok\",\"status\":0,"
 		"\"signal\":null,\"error\":null},\"retry\":null},"
-		"{\"path\":\"/etc/c\",\"running\":false,\"owed\":false,\"last\":{\"event\":\"change\","
+		"{\"path\":\"/etc/c\",\"running\":false,\"pid\":null,\"owed\":false,\"last\":{\"event\":\"change\","
 		"\"ended\":\"2026-11-21T10:23:23Z\",\"result\":\"failed\",\"status\":7,"
 		"\"signal\":null,\"error\":null},\"retry\":\"2026-11-21T10:24:23Z\"},"
-		"{\"path\":\"/etc/d\",\"running\":false,\"owed\":false,\"last\":{\"event\":\"down\","
+		"{\"path\":\"/etc/d\",\"running\":false,\"pid\":null,\"owed\":false,\"last\":{\"event\":\"down\","
 		"\"ended\":\"2026-11-21T10:06:43Z\",\"result\":\"timed out\",\"status\":null,"
 		"\"signal\":15,\"error\":null},\"retry\":null},"
-		"{\"path\":\"/etc/e\",\"running\":false,\"owed\":false,\"last\":{\"event\":\"up\","
+		"{\"path\":\"/etc/e\",\"running\":false,\"pid\":null,\"owed\":false,\"last\":{\"event\":\"up\","
 		"\"ended\":\"2026-11-21T10:06:43Z\",\"result\":\"killed\",\"status\":null,"
 		"\"signal\":9,\"error\":null},\"retry\":null},"
-		"{\"path\":\"/etc/f\\ufffd\",\"running\":false,\"owed\":false,\"last\":{\"event\":\"up\","
+		"{\"path\":\"/etc/f\\ufffd\",\"running\":false,\"pid\":null,\"owed\":false,\"last\":{\"event\":\"up\","
 		"\"ended\":\"2026-11-21T10:06:43Z\",\"result\":\"not started\",\"status\":null,"
 		"\"signal\":null,\"error\":\"No such file or directory\"},\"retry\":null}]}");
 }

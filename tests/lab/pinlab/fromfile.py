@@ -42,10 +42,10 @@ class PinholdFile(Pinhold):
     """
 
     def __init__(self, lab, sections, ns=None, prefix=(), env=None, inspect=True, then=None, servers=True,
-                 program=None):
+                 program=None, place=None):
         """then: {mapping: Python that its hook runs beside}. servers: put the lab's in.
 
-        program: another pinhold than the one under test.
+        program: another pinhold than the one under test. place: one that has ended, whose directories it takes over.
         """
         self._then, self._servers = then, servers
         self._hooks = {}
@@ -53,8 +53,8 @@ class PinholdFile(Pinhold):
         self.directory = f"{DIRECTORY}/pinhold-{next(_serial)}"
         os.mkdir(self.directory)
         self.path = f"{self.directory}/pinhold.conf"
-        self.run_directory = f"{self.directory}/run"
-        self.state_directory = f"{self.directory}/state"
+        self.run_directory = f"{(place or self).directory}/run"
+        self.state_directory = f"{(place or self).directory}/state"
         self.socket = f"{self.run_directory}/control.sock"
         self.notices = Notices(f"{self.directory}/notify.sock")
         self.settings = {}

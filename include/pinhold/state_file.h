@@ -11,8 +11,8 @@
 int ph_state_write(const char *directory, const char *name, mode_t mode, const char *text,
 		   size_t len);
 /*
- * What stands in directory/name, at most PH_STATE_MAX octets of it, if that is a regular file: 0 and
- * *ret_text, NUL-terminated, for free(), and *ret_len; or -errno.
+ * What stands in directory/name, at most PH_STATE_MAX octets of it, if that is a regular file: 0
+ * and *ret_text, NUL-terminated, for free(), and *ret_len; or -errno.
  */
 int ph_state_read(const char *directory, const char *name, char **ret_text, size_t *ret_len);
 #define PH_STATE_MAX ((size_t)64 * 1024)

@@ -34,11 +34,12 @@ def envelope(result, **more):
 
 
 class Cloudflare(WebServer):
-    def __init__(self):
-        super().__init__()
+    def __init__(self, **where):
+        super().__init__(**where)
         self.zones, self.records, self.values = [], [], {}
         self.calls, self.violations = [], []
         self.script = []  # what the next requests get instead: (status, headers, body), or a function
+        self.acme = False  # whether an ACME client may come too, which does what the API allows beyond what we do
         self.page = None  # shorter pages than asked for, as the real one may choose
         self.answer = self._answer
         self.api = self.url + BASE
@@ -89,7 +90,9 @@ class Cloudflare(WebServer):
     def _dispatch(self, request, url):
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             raise Refused(403, 9109, "Invalid access token")
-        self._need(re.fullmatch(r"pinhold/[0-9.]+", request.headers.get("User-Agent", "")), "User-Agent")
+        agent = request.headers.get("User-Agent", "")
+        ours = re.fullmatch(r"pinhold/[0-9.]+", agent)
+        self._need(ours or self.acme and agent.startswith("lego"), f"User-Agent {agent}")
         query = dict(urllib.parse.parse_qsl(url.query, strict_parsing=bool(url.query)))
         routes = [("GET", r"/zones", self._list_zones),
                   ("GET", r"/zones/([0-9a-f]{32})/dns_records", self._list_records),
@@ -100,9 +103,14 @@ class Cloudflare(WebServer):
         for method, pattern, function in routes:
             match = re.fullmatch(BASE + pattern, url.path)
             if match and method == request.method:
+                if not ours and method == "POST":
+                    request.body = self._quoted(request.body)
                 if method == "GET":
                     self._need(not request.body and "Content-Type" not in request.headers, "a body with GET")
                 return function(request, query, *match.groups())
+        match = re.fullmatch(BASE + r"/zones/([0-9a-f]{32})/dns_records/([0-9a-f]{32})", url.path)
+        if match and request.method == "DELETE" and not ours:
+            return self._delete(*match.groups())
         return self._violation(f"{request.method} {url.path}")
 
     def _pages(self, found, query, allowed, most):
@@ -178,6 +186,21 @@ class Cloudflare(WebServer):
                 self._need((r["type"], r["name"].lower()) == (body["type"], body["name"].lower()), "another record")
                 r.update(body)
                 return envelope(r)
+        raise Refused(404, 81044, "Record does not exist.")
+
+    @staticmethod
+    def _quoted(body):
+        """The API takes a text without quotation marks, too, and puts them around it."""
+        record = json.loads(body)
+        if record["type"] == "TXT" and not record["content"].startswith('"'):
+            record["content"] = f'"{record["content"]}"'
+        return json.dumps(record)
+
+    def _delete(self, zone, record):
+        for r in self.records:
+            if r["id"] == record and r["zone"] == zone:
+                self.records.remove(r)
+                return envelope({"id": record})
         raise Refused(404, 81044, "Record does not exist.")
 
     def _entry(self, query, account, space, key):

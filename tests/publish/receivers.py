@@ -51,7 +51,7 @@ class Request:
 class WebServer:
     """`answer(request)` returns (status, headers, body); `requests` are those that came."""
 
-    def __init__(self, certificate=None):
+    def __init__(self, certificate=None, address=("127.0.0.1", 0)):
         self.requests = []
         self.answer = lambda request: (200, {}, "fine")
         server = self
@@ -76,10 +76,12 @@ class WebServer:
                 pass
 
         class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
             def handle_error(self, *_):
                 pass  # the client has gone, or refused our certificate
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(address, Handler)
         self.port = self._server.server_address[1]
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

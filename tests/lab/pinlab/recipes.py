@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The blocks of pinhold-recipes(7), as a reader copies them."""
+"""The blocks of pinhold-recipes(7), as a reader copies them, and an /etc to copy them to."""
 import os
 import re
+import subprocess
+
+from .servers import DIRECTORY
 
 PAGE = os.path.join(os.path.dirname(__file__), "..", "..", "..", "src", "pinhold-recipes.7")
 ESCAPES = {r"\e": "\\", r"\(dq": '"', r"\&": ""}
@@ -30,9 +33,43 @@ def recipe(name, file):
     return "\n".join(blocks)
 
 
-def filled(text, values):
-    """What the page calls the reader's own, replaced: {old: new}; each must be there."""
-    for old, new in values.items():
-        assert old in text, f"{old!r} is not in {text!r}"
-        text = text.replace(old, new)
-    return text
+def furnish():
+    """Makes /etc a copy of the machine's, in this sandbox alone, where the lab's certificate is trusted."""
+    etc = f"{DIRECTORY}/etc"
+    if os.path.exists(etc):
+        return
+    subprocess.run(["cp", "-a", "/etc", etc], check=True)
+    subprocess.run(["mount", "--bind", etc, "/etc"], check=True)
+    # These were bound there, and nobody sees through the copy.
+    for name in ("hosts", "resolv.conf"):
+        target = os.path.realpath(f"/etc/{name}")
+        if not target.startswith("/run/"):
+            subprocess.run(["mount", "--bind", f"{DIRECTORY}/{name}", target], check=True)
+    os.makedirs("/etc/ssl/certs", exist_ok=True)
+    with open(f"{DIRECTORY}/tls.pem", encoding="ascii") as f:
+        certificate = f.read()
+    with open("/etc/ssl/certs/ca-certificates.crt", "a", encoding="ascii") as f:
+        f.write(certificate)
+
+
+def write(path, text, mode=0o644):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8", opener=lambda p, flags: os.open(p, flags, mode)) as f:
+        f.write(text)
+    return path
+
+
+def secret(name, text):
+    """A file of /etc/pinhold for pinhold's eyes."""
+    return write(f"/etc/pinhold/{name}", text + "\n", 0o600)
+
+
+def pinhold(lab, text, **options):
+    """pinhold with that file, behind a [global] that makes do with the lab's servers, and is quick."""
+    common = f"""[global]
+stun = {", ".join(lab.stun_names())}
+keepalive = {", ".join(lab.keepalive_names())}
+detect = 1s
+verify = 5s
+"""
+    return lab.pinhold_file(common + "\n" + text, **options)

@@ -311,11 +311,12 @@ class Internet:
             self._start(servers)
         # Public STUN servers listen on many a port. Several of them at one address lead to the same socket of
         # coturn, and whoever asks two of these from one port within conntrack's memory is given another port
-        # by this very translation: 3478 and 3479 are coturn's own.
+        # by this very translation: 3478 and 3479 are coturn's own. 192.0.2.10 is for web servers.
         ns.nft("""
             table inet ports {
                 chain prerouting {
                     type nat hook prerouting priority dstnat;
+                    ip daddr 192.0.2.10 accept
                     meta l4proto { tcp, udp } th dport { 443, 3470-3477, 3480-3489, 19302-19309 } \
                         dnat to :3478
                 }
@@ -380,7 +381,10 @@ def hosts(names):
 
 
 class NameServer:
-    """DNS over UDP (RFC 1035): A and AAAA of the names it was given, NXDOMAIN for others, or silence."""
+    """DNS over UDP (RFC 1035): A and AAAA of the names it was given, NXDOMAIN for others, or silence.
+
+    And the zones of `published`: a function that gives {name: [(type, data on the wire)]}; see pinlab/records.py.
+    """
 
     def __init__(self, ns, address, zone):
         """zone: what it always knows; `names` come and go with a test."""
@@ -393,6 +397,7 @@ class NameServer:
 
     def reset(self):
         self.names = {}
+        self.published = dict
         self.everything = None  # what all other names resolve to, in turn
         self.silent = False
         self.asked = []
@@ -438,19 +443,28 @@ class NameServer:
         if name not in known and self.everything:
             self.names[name] = [self.everything[len(self.names) % len(self.everything)]]
             known = self.names
-        addresses = known.get(name)
-        family = {1: socket.AF_INET, 28: socket.AF_INET6}.get(kind)
-        records = [a for a in addresses or [] if family == (socket.AF_INET6 if ":" in a else socket.AF_INET)]
-        code = 0 if addresses is not None else 3
-        text = query[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(records), 0, 0) + query[12:end]
-        for a in records:
-            data = socket.inet_pton(family, a)
+        published = self.published()
+        if name in published:
+            records = [data for its, data in published[name] if its == kind]
+        else:
+            family = {1: socket.AF_INET, 28: socket.AF_INET6}.get(kind)
+            records = [socket.inet_pton(family, a) for a in known.get(name, [])
+                       if family == (socket.AF_INET6 if ":" in a else socket.AF_INET)]
+        code = 0 if name in published or name in known else 3
+        text = query[:2] + struct.pack("!HHHHH", 0x8580 | code, 1, len(records), 0, 0) + query[12:end]
+        for data in records:
             text += struct.pack("!HHHIH", 0xC00C, kind, 1, 60, len(data)) + data
         return text
+
+
+# The services that pinhold-recipes(7) names, and the reader's own.
+CERTIFIED = ("service.lab", "example.com", "*.example.com", "pinhold.account.workers.dev", "api.cloudflare.com", "ntfy.sh",
+             "api.telegram.org", "api.day.app")
 
 
 def make_certificate():
     net.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
              "-days", "2", "-subj", "/CN=service.lab",
-             "-addext", "subjectAltName=DNS:service.lab,IP:203.0.113.7,IP:203.0.113.9",
+             "-addext", "subjectAltName=" + ",".join(f"DNS:{name}" for name in CERTIFIED) +
+             ",IP:203.0.113.7,IP:203.0.113.9",
              "-keyout", f"{DIRECTORY}/tls.key", "-out", f"{DIRECTORY}/tls.pem"])

@@ -1,27 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """qbittorrent and transmission before the programs themselves."""
 import contextlib
-import http.client
 import json
 import socket
 import subprocess
-import time
 
 import pytest
 
+import bittorrent
 from publisher import publish
-
-QBITTORRENT = """[LegalNotice]
-Accepted=true
-[Preferences]
-WebUI\\Port={port}
-WebUI\\Address=127.0.0.1
-WebUI\\LocalHostAuth={auth}
-WebUI\\MaxAuthenticationFailCount=2
-[BitTorrent]
-Session\\Port=51413
-Session\\DHTEnabled=false
-"""
 
 
 def free_port():
@@ -29,34 +16,13 @@ def free_port():
         return s.getsockname()[1]
 
 
-def get(port, path, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    with contextlib.closing(connection):
-        connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read(), answer.headers
-
-
-def wait_for(process, port):
-    """Until it answers HTTP: its first sign of life is the open port."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "it has ended"
-        try:
-            get(port, "/")
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError("it does not listen")
-
-
 @contextlib.contextmanager
 def running(command, port, directory):
     with open(directory / "log", "wb") as log:
-        env = {"HOME": str(directory), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
-        process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=bittorrent.environment(directory), stdin=subprocess.DEVNULL,
+                                   stdout=log, stderr=log)
     try:
-        wait_for(process, port)
+        bittorrent.wait_for(process, ("127.0.0.1", port))
         yield
     finally:
         process.kill()
@@ -66,19 +32,14 @@ def running(command, port, directory):
 @contextlib.contextmanager
 def qbittorrent(directory, auth="true"):
     port = free_port()
-    path = directory / "qBittorrent" / "config"
-    path.mkdir(parents=True)
-    (path / "qBittorrent.conf").write_text(QBITTORRENT.format(port=port, auth=auth), encoding="ascii")
-    with running(["qbittorrent-nox", f"--profile={directory}"], port, directory):
+    with running(bittorrent.qbittorrent(directory, "127.0.0.1", port, auth), port, directory):
         yield port
 
 
 @contextlib.contextmanager
 def transmission(directory, *arguments):
     port = free_port()
-    with running(["transmission-daemon", "--foreground", "--config-dir", str(directory), "--port", str(port),
-                  "--rpc-bind-address", "127.0.0.1", "--peerport", "51413", "--no-portmap", "--no-dht",
-                  *arguments], port, directory):
+    with running(bittorrent.transmission(directory, "127.0.0.1", port, *arguments), port, directory):
         yield port
 
 
@@ -111,7 +72,7 @@ def test_qbittorrent_listens(directory):
     """What the preferences say is what it does; and from here it wants no login."""
     with qbittorrent(directory, auth="false") as port:
         assert announce("qbittorrent", port, public_port=40001).result == "ok"
-        status, body, _ = get(port, "/api/v2/app/preferences")
+        status, body = bittorrent.get(("127.0.0.1", port), "/api/v2/app/preferences")
         assert status == 200 and json.loads(body)["listen_port"] == 40001
 
 

@@ -5,9 +5,11 @@
 //	WORKER_MODULES=build/worker node tests/worker/serve.mjs ADDRESS PORT DOMAIN TOKEN-FILE [CERTIFICATE KEY]
 //
 // PORT may be 0. Prints `listening ORIGIN` when it answers, and ends with its standard input, or by a signal.
-// Entries are in memory: a new one knows nothing. DEFAULT_KEY and PROBE_SECONDS are those of wrangler.toml.
+// A line {"key":...,"value":...} on that is written to its KV, as others do by Cloudflare's API, and answered by
+// `stored`. Entries are in memory: a new one knows nothing. DEFAULT_KEY and PROBE_SECONDS are those of wrangler.toml.
 
 import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 
 import { like } from "./harness.mjs";
 import { Log, LogLevel, Miniflare } from "./modules.mjs";
@@ -33,5 +35,16 @@ const mf = new Miniflare({
 });
 
 console.log(`listening ${(await mf.ready).origin}`);
-await new Promise((resolve) => { process.stdin.on("end", resolve).on("error", resolve).resume(); });
+try {
+	const kv = await mf.getKVNamespace("REDIRECT_CONFIG");
+
+	for await (const line of createInterface({ input: process.stdin })) {
+		const { key: entry, value } = JSON.parse(line);
+
+		await kv.put(entry, value);
+		console.log("stored");
+	}
+} catch (error) {
+	console.error(error);
+}
 await mf.dispose();

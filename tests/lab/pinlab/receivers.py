@@ -139,20 +139,29 @@ def wait_last(p, result, wanted=lambda publisher: True, name="web"):
 
 
 @contextlib.contextmanager
-def worker(lab, token_file):
-    """The Worker, in workerd, at https://service.lab:8788."""
+def worker(lab, token_file, address=SERVER, port=8788, domain="lab.test"):
+    """The Worker, in workerd, at https://service.lab:8788 or elsewhere.
+
+    It comes with a function that writes a value to a key of its KV, as others do by Cloudflare's API.
+    """
     build = os.path.dirname(os.path.dirname(daemon.program()))
     script = os.path.join(os.path.dirname(__file__), "..", "..", "worker", "serve.mjs")
     modules = f"{build}/worker"
     assert os.path.isdir(f"{modules}/node_modules"), f"{modules}: BUILD={build} tests/worker/run --install makes it"
     process = lab.ns["servers"].spawn(
-        ["node", script, SERVER, "8788", "lab.test", token_file, f"{DIRECTORY}/tls.pem", f"{DIRECTORY}/tls.key"],
+        ["node", script, address, str(port), domain, token_file, f"{DIRECTORY}/tls.pem", f"{DIRECTORY}/tls.key"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={"PATH": os.environ["PATH"], "HOME": DIRECTORY, "WORKER_MODULES": modules})
     try:
         line = process.stdout.readline()
         assert line.startswith("listening "), line
-        yield
+
+        def put(key, value):
+            process.stdin.write(json.dumps({"key": key, "value": value}) + "\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "stored\n"
+
+        yield put
     finally:
         process.stdin.close()
         try:

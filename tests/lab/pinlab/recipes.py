@@ -33,6 +33,14 @@ def recipe(name, file):
     return "\n".join(blocks)
 
 
+def filled(text, values):
+    """What the page calls the reader's own, replaced: {old: new}; each must be there."""
+    for old, new in values.items():
+        assert old in text, f"{old!r} is not in {text!r}"
+        text = text.replace(old, new)
+    return text
+
+
 def furnish():
     """Makes /etc a copy of the machine's, in this sandbox alone, where the lab's certificate is trusted."""
     etc = f"{DIRECTORY}/etc"

@@ -311,12 +311,13 @@ class Internet:
             self._start(servers)
         # Public STUN servers listen on many a port. Several of them at one address lead to the same socket of
         # coturn, and whoever asks two of these from one port within conntrack's memory is given another port
-        # by this very translation: 3478 and 3479 are coturn's own. 192.0.2.10 is for web servers.
+        # by this very translation: 3478 and 3479 are coturn's own. 192.0.2.10 and the name
+        # server's address are for web servers.
         ns.nft("""
             table inet ports {
                 chain prerouting {
                     type nat hook prerouting priority dstnat;
-                    ip daddr 192.0.2.10 accept
+                    ip daddr { 192.0.2.10, 192.0.2.53 } accept
                     meta l4proto { tcp, udp } th dport { 443, 3470-3477, 3480-3489, 19302-19309 } \
                         dnat to :3478
                 }
@@ -444,13 +445,15 @@ class NameServer:
             self.names[name] = [self.everything[len(self.names) % len(self.everything)]]
             known = self.names
         published = self.published()
-        if name in published:
-            records = [data for its, data in published[name] if its == kind]
+        # As RFC 4592 has it, but for names below the one that takes the asterisk's place.
+        here = published.get(name, published.get("*." + name.partition(".")[2]))
+        if here is not None:
+            records = [data for its, data in here if its == kind]
         else:
             family = {1: socket.AF_INET, 28: socket.AF_INET6}.get(kind)
             records = [socket.inet_pton(family, a) for a in known.get(name, [])
                        if family == (socket.AF_INET6 if ":" in a else socket.AF_INET)]
-        code = 0 if name in published or name in known else 3
+        code = 0 if here is not None or name in known else 3
         text = query[:2] + struct.pack("!HHHHH", 0x8580 | code, 1, len(records), 0, 0) + query[12:end]
         for data in records:
             text += struct.pack("!HHHIH", 0xC00C, kind, 1, 60, len(data)) + data

@@ -125,7 +125,7 @@ def test_retry_tells_the_newest(lab, receiver):
 
 def test_the_receiver_says_when(lab, receiver):
     lab.isp.full_cone(PUBLIC[1])
-    receiver.answer = lambda call: (429, {"Retry-After": "4"}) if len(receiver.calls) < 2 else 200
+    receiver.answer = lambda call: (429, {"Retry-After": "4"}, "") if len(receiver.calls) < 2 else 200
     with lab.pinhold_file(sections("a", a=webhook(receiver))) as p:
         second = receiver.wait(2)
         assert 4 <= second.time - receiver.calls[0].time < 6

@@ -39,7 +39,7 @@ class Cloudflare(WebServer):
         self.zones, self.records, self.values = [], [], {}
         self.calls, self.violations = [], []
         self.script = []  # what the next requests get instead: (status, headers, body), or a function
-        self.acme = False  # whether an ACME client may come too, which does what the API allows beyond what we do
+        self.certbot = False  # whether that may come too, which does what the API takes and we do not
         self.page = None  # shorter pages than asked for, as the real one may choose
         self.answer = self._answer
         self.api = self.url + BASE
@@ -92,7 +92,7 @@ class Cloudflare(WebServer):
             raise Refused(403, 9109, "Invalid access token")
         agent = request.headers.get("User-Agent", "")
         ours = re.fullmatch(r"pinhold/[0-9.]+", agent)
-        self._need(ours or self.acme and agent.startswith("lego"), f"User-Agent {agent}")
+        self._need(ours or self.certbot and agent.startswith("python-cloudflare/"), f"User-Agent {agent}")
         query = dict(urllib.parse.parse_qsl(url.query, strict_parsing=bool(url.query)))
         routes = [("GET", r"/zones", self._list_zones),
                   ("GET", r"/zones/([0-9a-f]{32})/dns_records", self._list_records),
@@ -105,7 +105,7 @@ class Cloudflare(WebServer):
             if match and method == request.method:
                 if not ours and method == "POST":
                     request.body = self._quoted(request.body)
-                if method == "GET":
+                if method == "GET" and ours:
                     self._need(not request.body and "Content-Type" not in request.headers, "a body with GET")
                 return function(request, query, *match.groups())
         match = re.fullmatch(BASE + r"/zones/([0-9a-f]{32})/dns_records/([0-9a-f]{32})", url.path)
@@ -116,7 +116,7 @@ class Cloudflare(WebServer):
     def _pages(self, found, query, allowed, most):
         self._need(set(query) <= set(allowed) | {"page", "per_page"}, f"parameters {query}")
         size, page = int(query.get("per_page", 20)), int(query.get("page", 1))
-        self._need(5 <= size <= most and page >= 1, "page or per_page")
+        self._need((1 if self.certbot else 5) <= size <= most and page >= 1, "page or per_page")
         size = self.page or size
         part = found[(page - 1) * size:page * size]
         return envelope(part, result_info={"page": page, "per_page": size, "count": len(part),
@@ -130,7 +130,8 @@ class Cloudflare(WebServer):
         self._zone(zone)
         found = [{k: v for k, v in r.items() if k != "zone"} for r in self.records
                  if r["zone"] == zone and query.get("type") in (None, r["type"]) and
-                 query.get("name", r["name"]).lower() == r["name"].lower()]
+                 query.get("name", r["name"]).lower() == r["name"].lower() and
+                 query.get("content") in (None, r.get("content"), r.get("content", "").strip('"'))]
         return self._pages(found, query, ("name", "type", "content"), 5000000)
 
     def _zone(self, zone):

@@ -20,7 +20,7 @@ Call = collections.namedtuple("Call", "method path headers body time")
 
 
 class Receiver:
-    """A web server out there; `answer(call)` gives a status, or (status, headers); `calls` are those that came."""
+    """A web server out there; `answer(call)` gives a status, or (status, headers, text); `calls` are those that came."""
 
     def __init__(self, lab, port=PORT, tls=False):
         self.port = port
@@ -38,12 +38,13 @@ class Receiver:
                     receiver.calls.append(call)
                     condition.notify_all()
                 answer = receiver.answer(call)
-                status, headers = answer if isinstance(answer, tuple) else (answer, {})
+                status, headers, text = answer if isinstance(answer, tuple) else (answer, {}, "")
                 with contextlib.suppress(OSError):
                     self.send_response(status)
-                    for name, value in {"Content-Length": "0", **headers}.items():
+                    for name, value in {"Content-Length": str(len(text)), **headers}.items():
                         self.send_header(name, value)
                     self.end_headers()
+                    self.wfile.write(text.encode())
 
             do_GET = do_POST = _any
 

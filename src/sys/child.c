@@ -8,10 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINE_OCTETS   400 /* of output in one log line */
-#define LINES_MAX     200 /* of one run that are told */
-#define KILL_AFTER_MS 1000
-#define DRAIN_ROUNDS  128 /* of 1 KiB: twice a pipe's capacity (pipe(7)) */
+#define LINE_OCTETS    400 /* of one log line */
+#define ESCAPED_OCTETS 4   /* \xNN */
+#define LINES_MAX      200 /* of one run that are told */
+#define KILL_AFTER_MS  1000
+#define DRAIN_ROUNDS   128 /* of 1 KiB: twice a pipe's capacity (pipe(7)) */
 
 struct ph_child {
 	uv_process_t process;
@@ -28,7 +29,7 @@ struct ph_child {
 	void *data;
 	unsigned lines; /* so far */
 	size_t fill, line_octets;
-	char line[PH_CHILD_LINE_MAX];
+	char line[PH_CHILD_LINE_MAX + 1];
 	char buffer[1024];
 };
 
@@ -60,26 +61,28 @@ static void signal_group(const struct ph_child *c, int sig)
 
 static void flush_line(struct ph_child *c)
 {
-	char text[4 * PH_CHILD_LINE_MAX + 1];
-	size_t n = 0;
-
 	if (c->fill == 0)
 		return;
-	for (size_t i = 0; i < c->fill; i++) {
-		unsigned char octet = (unsigned char)c->line[i];
-
-		/* UTF-8 passes; control characters could forge or colour log lines. */
-		if (octet == '\t' || (octet >= 0x20 && octet != 0x7f))
-			text[n++] = (char)octet;
-		else
-			n += (size_t)snprintf(text + n, 5, "\\x%02x", octet);
-	}
-	text[n] = '\0';
+	c->line[c->fill] = '\0';
 	c->fill = 0;
 	if (c->lines++ < LINES_MAX)
-		c->events->line(c->data, text);
+		c->events->line(c->data, c->line);
 	else if (c->lines == LINES_MAX + 1)
 		c->events->line(c->data, "(more is not logged)");
+}
+
+/* UTF-8 passes; control characters could forge or colour log lines. */
+static void put_octet(struct ph_child *c, unsigned char octet)
+{
+	bool plain = octet == '\t' || (octet >= 0x20 && octet != 0x7f);
+
+	if (c->fill + (plain ? 1 : ESCAPED_OCTETS) > c->line_octets)
+		flush_line(c);
+	if (plain)
+		c->line[c->fill++] = (char)octet;
+	else
+		c->fill +=
+			(size_t)snprintf(c->line + c->fill, ESCAPED_OCTETS + 1, "\\x%02x", octet);
 }
 
 static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -100,13 +103,10 @@ static void on_output(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		return;
 	}
 	for (ssize_t i = 0; i < n; i++) {
-		if (buf->base[i] == '\n') {
+		if (buf->base[i] == '\n')
 			flush_line(c);
-			continue;
-		}
-		if (c->fill == c->line_octets)
-			flush_line(c);
-		c->line[c->fill++] = buf->base[i];
+		else
+			put_octet(c, (unsigned char)buf->base[i]);
 	}
 }
 

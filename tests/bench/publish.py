@@ -92,11 +92,14 @@ def main(lab, quick):
     token = f"{DIRECTORY}/worker-token"
     with open(token, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
         f.write("0123456789abcdef" * 2)
+    hook = f"{DIRECTORY}/bench-hook"
+    with open(hook, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o755)) as f:
+        f.write("#!/bin/sh\nexit 0\n")
     used = []
-    for told in (True, False):
+    for more in (["publish = worker"], [f"hook = {hook}"], []):
+        told = more and more[0].startswith("publish")
         for m in mappings:
             lab.isp.full_cone(public(m, 0), m.bind)
-        more = ["publish = worker"] if told else []
         with worker(lab, token), tempfile.TemporaryDirectory() as directory, \
                 daemon(lab, directory, text + (publisher(token) if told else "") +
                        "".join(m.section(*more) for m in mappings)) as p:
@@ -110,6 +113,6 @@ def main(lab, quick):
            row("from the RST on the wire", of_reset, "<= 500")],
           ["", "median", "least", "most", "runs", "asked"])
     print("\npublish: the daemon's memory after these changes, kB")
-    table([[key, str(used[0][name]), str(used[1][name])]
+    table([[key, *(str(u[name]) for u in used)]
            for key, name in (("resident set size", "Rss"), ("private dirty", "Private_Dirty"))],
-          ["", "with a publisher", "without"])
+          ["", "with a publisher", "with a hook", "with neither"])

@@ -4,8 +4,6 @@ import collections
 import threading
 import time
 
-import pytest
-
 from pinlab import daemon
 from pinlab.receivers import Receiver, event_of, publishers_of, webhook
 
@@ -73,7 +71,6 @@ def one_each(lab):
     assert len(set(publishers_of(lab)) & set(publishers_of(lab))) <= len(MAPPINGS)
 
 
-@pytest.mark.long
 def test_no_growth_while_a_receiver_is_down(lab):
     """Many changes, nobody takes them: one process at most for each, and only the newest waits."""
     down = Down()

@@ -191,6 +191,22 @@ def test_hook_that_leaves_something_behind_holding_its_output(lab, start):
     lab.end_all("sleep 3600")
 
 
+def test_hook_that_closes_its_output(start):
+    """It is not over before it ends, and what it says by that counts."""
+    with start(then="sys.stdout.flush()\n"
+                    "os.close(1), os.close(2)\n"
+                    "import time\n"
+                    "time.sleep(0.5)\n"
+                    "sys.exit(3 if sys.argv[2] == '32451' and not os.path.exists('/run/lab/closed') else 0)\n") as p:
+        first = p.wait_hook()
+        p.wait_log("hook ended .*status=3")
+        assert not os.path.exists(f"/proc/{first.pid}")
+        with open("/run/lab/closed", "w", encoding="ascii"):
+            pass
+        assert p.wait_hook().argv == first.argv
+        p.wait_log("hook ended .*status=0")
+
+
 def test_hanging_hook_is_ended_with_its_whole_group(lab, start):
     """The time limit is 60 s; the hook and its child both ignore SIGTERM. Called again, it behaves."""
     with start(then="import signal, subprocess\n"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Publishers, from the NAT's remap to what their receivers have been told."""
+import contextlib
 import glob
 import json
 import os
@@ -237,6 +238,22 @@ def test_restart_tells_what_was_not_told(lab, receiver):
         wait_last(q, "ok")
 
 
+def memory_has(pid, text):
+    """Whether a process has that anywhere in its memory: what a core dump of it would show."""
+    needle, found = text.encode(), False
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            span, mode, *_ = line.split()
+            begin, end = (int(x, 16) for x in span.split("-"))
+            # A sanitizer's shadow is terabytes of nothing.
+            if mode[0] != "r" or end - begin > 1 << 30:
+                continue
+            with contextlib.suppress(OSError, ValueError):
+                memory.seek(begin)
+                found = found or needle in memory.read(end - begin)
+    return found
+
+
 def test_secret_in_a_file_stays_there(lab, receiver):
     lab.isp.full_cone(PUBLIC[1])
     token = f"{DIRECTORY}/token"
@@ -252,8 +269,11 @@ def test_secret_in_a_file_stays_there(lab, receiver):
             for name in ("cmdline", "environ"):
                 with open(f"/proc/{pid}/{name}", "rb") as f:
                     assert TOKEN.encode() not in f.read()
+        # It can be found where it is, and is nowhere else.
+        assert memory_has(publishers[0], TOKEN) and not memory_has(p.pid, TOKEN)
         hang.set()
         wait_last(p, "refused")
+        assert memory_has(p.pid, token) and not memory_has(p.pid, TOKEN)
         lab.isp.remap(32999)
         receiver.wait(2)
         wait_last(p, "ok")

@@ -6,30 +6,31 @@ import subprocess
 
 from .servers import DIRECTORY
 
-PAGE = os.path.join(os.path.dirname(__file__), "..", "..", "..", "src", "pinhold-recipes.7")
+SOURCES = os.path.join(os.path.dirname(__file__), "..", "..", "..", "src")
+PAGE, MANUAL = f"{SOURCES}/pinhold-recipes.7", f"{SOURCES}/pinhold.8"
 ESCAPES = {r"\e": "\\", r"\(dq": '"', r"\&": ""}
 
 
 def _plain(line):
     def one(match):
-        assert match[0] in ESCAPES, f"{PAGE}: {match[0]} in {line!r}"
+        assert match[0] in ESCAPES, f"{match[0]} in {line!r}"
         return ESCAPES[match[0]]
 
-    assert not line.startswith((".", "'")), f"{PAGE}: {line!r} in a literal block"
+    assert not line.startswith((".", "'")), f"{line!r} in a literal block"
     return re.sub(r"\\(?:\(..|.)", one, line)
 
 
-def recipe(name, file):
+def recipe(name, file, page=PAGE):
     """What stands on the page for that file, its blocks one after the other."""
-    with open(PAGE, encoding="utf-8") as f:
+    with open(page, encoding="utf-8") as f:
         lines = f.read().splitlines()
     blocks = []
     for n, line in enumerate(lines):
         if line == f'.\\" recipe: {name} {file}':
-            assert lines[n + 1].startswith(".Bd -literal"), f"{PAGE}:{n + 2}: no literal block"
+            assert lines[n + 1].startswith(".Bd -literal"), f"{page}:{n + 2}: no literal block"
             end = lines.index(".Ed", n)
             blocks.append("\n".join(map(_plain, lines[n + 2:end])) + "\n")
-    assert blocks, f"{PAGE}: no block of {name} for {file}"
+    assert blocks, f"{page}: no block of {name} for {file}"
     return "\n".join(blocks)
 
 

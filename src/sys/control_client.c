@@ -11,7 +11,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define RUN_DIRECTORY "/run/pinhold"
+/* A system without /run is built with -DPINHOLD_RUNSTATEDIR=/var/run, or whatever it has. */
+#ifndef PINHOLD_RUNSTATEDIR
+#define PINHOLD_RUNSTATEDIR / run
+#endif
+#define TEXT_OF(name) #name
+#define TEXT(name)    TEXT_OF(name)
+#define RUN_DIRECTORY TEXT(PINHOLD_RUNSTATEDIR) "/pinhold"
 
 const char *ph_run_directory(void)
 {

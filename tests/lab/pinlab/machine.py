@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A machine with systemd as its first process: this one's files under a layer of its own, on the lab's gateway."""
-import contextlib
-import itertools
 import os
 import signal
 import subprocess
@@ -33,31 +31,15 @@ exec env -i container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/system
 """
 
 
-class Machine:
-    """`root` is its root directory, from outside. It is up when the `with` block begins."""
+class Machine(Layer):
+    """It is up when the `with` block begins."""
 
     def __init__(self, lab):
+        super().__init__()
         self._lab = lab
         self._process = self._first = None
-        base = f"{DIRECTORY}/machine-{next(_serial)}"
-        os.makedirs(base)
-        net.run(["mount", "-t", "tmpfs", "tmpfs", base])
-        for name in ("upper", "work", "root"):
-            os.mkdir(f"{base}/{name}")
-        self.base, self.root = base, f"{base}/root"
-        net.run(["mount", "-t", "overlay", "overlay", "-o", f"lowerdir=/,upperdir={base}/upper,workdir={base}/work",
-                 self.root])
-        net.run(["mount", "--bind", self.root, self.root])
         self.write("/etc/hosts", "127.0.0.1 localhost\n")
         self.write("/etc/resolv.conf", f"nameserver {lab.internet.DNS}\noptions timeout:1 attempts:1\n")
-
-    def write(self, path, text, mode=0o644):
-        os.makedirs(os.path.dirname(self.root + path), exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.root + path)
-        with open(self.root + path, "w", encoding="utf-8") as f:
-            f.write(text)
-        os.chmod(self.root + path, mode)
 
     def __enter__(self):
         self._process = self._lab.gw.ns.spawn(
@@ -88,7 +70,7 @@ class Machine:
         self._process.wait()
         # With its first process goes every other.
         assert net.wait_exit(int(self._first), 10)
-        net.run(["umount", "-l", self.base])
+        self.remove()
 
     def run(self, *command, check=True, **options):
         done = subprocess.run(["nsenter", "--target", self._first, "--all", *command], text=True, capture_output=True,

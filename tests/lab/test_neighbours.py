@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from pinlab import neighbours, scripted
+from pinlab.greeter import Greeter, greet
 from pinlab.sniff import RESET, Sniffer
 from pinlab.witness import Witness
 
@@ -179,6 +180,31 @@ def test_an_admins_own_nat_by_iptables(lab, backend):
         assert iptables.listing() == before
         assert lab.client.get(forwarded).body == "nas"
         assert lab.pc.refused(router, timeout=5) is None
+
+
+@pytest.mark.parametrize("kind", ["fw4"])
+def test_fw4_lets_in_what_is_not_translated(lab, neighbour):
+    """The service has the bind port itself: `ct status dnat accept` would not hold."""
+    neighbour.start(rule=False)
+    lab.isp.full_cone(8443 + OFFSET)
+    with Greeter(lab.gw.ns, 8443, "tcp"), lab.pinhold_file({"own": {"bind": 8443, "target": ":8443"}}) as p:
+        endpoint = p.wait_hook("own").endpoint
+        assert lab.client.refused(endpoint)
+        neighbour.add_rule()
+        assert greet(lab.client, endpoint) == lab.client.address
+
+
+@pytest.mark.parametrize("kind", ["fw4"])
+def test_fw4_users_drop_on_wan_is_respected(lab, neighbour):
+    """The include stands behind the user's own rules: whom these drop, nothing lets in."""
+    neighbour.user = f"ip saddr {lab.client.address} drop\nip6 saddr {lab.client.address6} drop"
+    neighbour.start()
+    services = Services(lab)
+    with services:
+        services.let_in()
+        neighbour.user = ""
+        neighbour.add_rule()
+        services.let_in(*services.NAMES)
 
 
 def test_firewalld_opens_a_port_that_is_not_translated(lab):

@@ -326,11 +326,13 @@ class Fw4(Neighbour):
             chain input_lan {{ accept; }}
             chain input_wan {{
                 meta l4proto {{ icmp, ipv6-icmp }} accept
+                {user}
                 include "{includes}/chain-post/input_wan/*.nft"
                 jump handle_reject
             }}
             chain forward_lan {{ oifname "wan" accept; }}
             chain forward_wan {{
+                {user}
                 include "{includes}/chain-post/forward_wan/*.nft"
                 jump handle_reject
             }}
@@ -343,6 +345,7 @@ class Fw4(Neighbour):
 
     def __init__(self, lab):
         super().__init__(lab)
+        self.user = ""  # rules of the user's own for zone wan
         self._includes = directory("nftables.d")
         for chain in ("input_wan", "forward_wan"):
             os.makedirs(f"{self._includes}/chain-post/{chain}")
@@ -351,7 +354,7 @@ class Fw4(Neighbour):
         if rule:
             for chain in ("input_wan", "forward_wan"):
                 shutil.copy(f"{NFT}/fw4/50-pinhold.nft", f"{self._includes}/chain-post/{chain}")
-        self.ns.nft(self.RULES.format(includes=self._includes))
+        self.ns.nft(self.RULES.format(includes=self._includes, user=self.user))
 
     def disturbances(self):
         return {"reload": self.add_rule, "stop": lambda: self.run("nft delete table inet fw4"),

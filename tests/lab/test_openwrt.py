@@ -2,6 +2,7 @@
 """The OpenWrt package: what is in it, and what becomes of /etc/config/pinhold under BusyBox's shell."""
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -157,6 +158,8 @@ def test_everything(router):
     calls = router.procd()
     assert [c for c in calls if c[0] == "open_instance"] == [["open_instance"]]
     triggers = [c[1] for c in calls if c[0] == "add_reload_interface_trigger"]
+    assert [c[1] for c in calls if c[0] == "add_validation"] == [
+        "validate_pinhold", "validate_mapping", "validate_publish"]
     assert sorted(triggers) == ["dsl", "wan"] and ["add_reload_trigger", "pinhold"] in calls
     assert not [line for line in router.log() if line.startswith("err")]
 
@@ -259,3 +262,51 @@ def test_root_or_not(router):
     router.configure(WEB.replace("'wan'\n", "'wan'\n\toption jail '0'\n"))
     router.service("start")
     assert "user" not in router.parameters() and "notice runs as root: option jail is 0" in router.log()
+
+
+# What becomes of it.
+
+def daemon_with(lab, router):
+    """pinhold with the file that procd would run it with, beside the lab's servers."""
+    servers = f"stun = {', '.join(lab.stun_names())}\nkeepalive = {', '.join(lab.keepalive_names())}\n"
+    return router.conf().replace("[global]\n", f"[global]\n{servers}")
+
+
+def test_from_interface_up_to_mapping_up(lab, router):
+    """Started before its interface is up, as at boot: it is not told of it by anybody but the kernel."""
+    router.configure(WEB)
+    router.service("start")
+    lab.isp.full_cone(32451)
+    lab.gw.ip("link set wan down")
+    with lab.pinhold_file(daemon_with(lab, router)) as p:
+        p.wait_state("web", lambda s: s["why"] == "the interface is down")
+        begin = time.monotonic()
+        lab.gw.ip("link set wan up", "addr replace 100.64.0.2/24 dev wan", "route replace default via 100.64.0.1 dev wan")
+        p.wait_state("web", "up")
+        took = time.monotonic() - begin
+        print(f"from interface up to mapping up: {took * 1000:.0f} ms")
+        assert took < 1
+
+
+def test_reload_disturbs_nobody_else(lab, router):
+    """procd sends SIGHUP for a changed file; the mapping that did not change keeps its connections and its port."""
+    lab.isp.full_cone_range(8443, 8444, 24008)
+    both = WEB + "\nconfig mapping 'game'\n\toption bind '8444'\n\toption target '192.168.10.50:443'\n"
+    router.configure(both)
+    router.service("start")
+    with lab.pinhold_file(daemon_with(lab, router)) as p:
+        p.wait_state("web", "up")
+        p.wait_state("game", "up")
+        with lab.client.connect(("203.0.113.7", 32451)) as connection:
+            before = p.status("web")
+            router.configure(both.replace("8444'\n\toption target '192.168.10.50:443'", "8444'\n\toption target ':443'"))
+            router.service("reload")
+            assert router.parameters()["reload_signal"] == ["HUP"]
+            p.write(daemon_with(lab, router))
+            p.hup()
+            p.wait_log("reloaded unchanged=1 changed=1 added=0 removed=0")
+            assert connection.get().body == "nas"
+            after = p.status("web")
+            assert [h["since"] for h in after["holders"]] == [h["since"] for h in before["holders"]]
+            assert (after["public"], after["since"]) == (before["public"], before["since"])
+        assert lab.client.get(("203.0.113.7", 32452)).body == "gw"

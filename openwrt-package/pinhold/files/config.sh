@@ -280,17 +280,6 @@ validate_publish() {
 	uci_load_validate pinhold publish "$1" "$2" $(ph_words "$PUBLISH")
 }
 
-# ph_validate SECTION TYPE
-ph_validate() {
-	local said
-
-	said=$("validate_$2" "$1" "" 2>&1 >/dev/null) && return 0
-	said=$(printf '%s\n' "$said" | sed -n "s/^pinhold\.$1\.\(.*\) validates as .* with false\$/\1/p" | head -n 1)
-	ph_where="$2 '$1'"
-	[ "$2" != pinhold ] || ph_where=$1
-	ph_refuse "$ph_where" "option ${said:-?} is not of the right kind"
-}
-
 # The words of `pinhold test` on $NEW (standard input) with the section instead of the line of a file that the user has
 # not written.
 ph_by_section() {
@@ -368,9 +357,6 @@ ph_render() {
 	config_load pinhold
 	ph_section_end
 	reset_cb
-	config_foreach ph_validate pinhold pinhold
-	config_foreach ph_validate mapping mapping
-	config_foreach ph_validate publish publish
 	if group_exists "$OWNER"; then
 		chown "root:$OWNER" "$NEW"
 		chmod 0640 "$NEW"

@@ -12,12 +12,13 @@
 #include <unistd.h>
 
 /* A system without /run is built with -DPINHOLD_RUNSTATEDIR=/var/run, or whatever it has. */
-#ifndef PINHOLD_RUNSTATEDIR
-#define PINHOLD_RUNSTATEDIR / run
-#endif
+#ifdef PINHOLD_RUNSTATEDIR
 #define TEXT_OF(name) #name
 #define TEXT(name)    TEXT_OF(name)
 #define RUN_DIRECTORY TEXT(PINHOLD_RUNSTATEDIR) "/pinhold"
+#else
+#define RUN_DIRECTORY "/run/pinhold"
+#endif
 
 const char *ph_run_directory(void)
 {

@@ -6,8 +6,8 @@ import subprocess
 import time
 
 from . import daemon, net
-from .servers import DIRECTORY
-_serial = itertools.count(1)
+from .layer import Layer
+
 _PREPARE = """
 set -e
 mount -t proc proc $R/proc
@@ -72,9 +72,9 @@ class Machine(Layer):
         assert net.wait_exit(int(self._first), 10)
         self.remove()
 
-    def run(self, *command, check=True, **options):
+    def run(self, *command, check=True, timeout=60):
         done = subprocess.run(["nsenter", "--target", self._first, "--all", *command], text=True, capture_output=True,
-                              timeout=60, check=False, **options)
+                              timeout=timeout, check=False)
         assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}{self.log()}"
         return done
 

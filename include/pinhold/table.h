@@ -69,7 +69,9 @@ struct ph_set_def {
  */
 struct ph_element {
 	uint8_t key[PH_KEY_MAX];
-	bool shared; /* several mappings have this key; no part of what the element is */
+	/* No part of what the element is: */
+	bool shared;  /* several mappings have this key */
+	uint32_t nth; /* of the set as it was made, before it was sorted */
 	union {
 		uint8_t data[PH_DATA_MAX]; /* of PH_SET_DATA */
 		const char *chain;         /* of PH_SET_VERDICT */

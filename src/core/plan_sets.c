@@ -296,14 +296,26 @@ static int element_compare(const void *a, const void *b)
 	return memcmp(x->key, y->key, sizeof(x->key));
 }
 
+/* qsort() need not be stable, and musl's is not: of several with one key the first that was made
+ * stays the first. */
+static int element_order(const void *a, const void *b)
+{
+	const struct ph_element *x = a, *y = b;
+	int order = element_compare(x, y);
+
+	return order ? order : (x->nth > y->nth) - (x->nth < y->nth);
+}
+
 /* Brings a set's elements into order, each once, and takes them out of what is to be handed out. */
 static void close_set(struct ph_plan_maker *m, struct ph_set *set)
 {
 	size_t n = set->n_elements, kept = 0;
 
+	for (size_t i = 0; i < n; i++)
+		set->elements[i].nth = (uint32_t)i;
 	for (size_t i = 1; i < n; i++)
 		if (element_compare(&set->elements[i - 1], &set->elements[i]) > 0) {
-			qsort(set->elements, n, sizeof(set->elements[0]), element_compare);
+			qsort(set->elements, n, sizeof(set->elements[0]), element_order);
 			break;
 		}
 	for (size_t i = 0; i < n; i++) {

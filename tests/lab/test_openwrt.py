@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The OpenWrt package: what is in it, and what becomes of /etc/config/pinhold under BusyBox's shell."""
 import os
+import re
 import subprocess
 import time
 
 import pytest
 
-from pinlab.router import Router, make
+from pinlab.router import TOP, Router, make
 
 WEB = """
 config pinhold 'global'
@@ -55,6 +56,9 @@ def test_what_the_build_system_is_told(tmp_path):
         assert f"+{needed}" in depends["pinhold"].split(), depends
     assert "+libcurl" not in depends["pinhold"] and "+libcurl" in depends["pinhold-publish"].split()
     assert "pinhold USERID pinhold:pinhold" in said
+    with open(f"{TOP}/meson.build", encoding="utf-8") as f:
+        version = re.search(r"version: '(.*)'", f.read())[1]
+    assert {line for line in said if " VERSION " in line} == {f"pinhold VERSION {version}", f"pinhold-publish VERSION {version}"}
 
 
 # /etc/config/pinhold -> pinhold.conf.

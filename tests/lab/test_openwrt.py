@@ -178,6 +178,19 @@ def test_shipped_configuration(router):
     assert "[mapping web]" in router.conf() and router.parameters()["command"]
 
 
+def test_quick_start_of_the_readme(router):
+    """Its commands on a router with the configuration that is shipped."""
+    with open(f"{TOP}/README.md", encoding="utf-8") as f:
+        section = f.read().split("\n## Quick start on OpenWrt", 1)[1].split("\n## ", 1)[0]
+    commands = [line.strip() for line in section.splitlines() if line.startswith("    uci ")]
+    assert len(commands) > 3
+    for command in commands:
+        router.run(*command.split())
+    router.service("start")
+    assert '[mapping web]\nenabled = "yes"' in router.conf() and 'target = "192.168.1.50:443"' in router.conf(), router.log()
+    assert router.parameters()["command"]
+
+
 MAPPING = "config mapping 'web'\n\toption bind '8443'\n\toption target ':443'\n"
 
 

@@ -5,6 +5,8 @@ import contextlib
 import pytest
 
 from pinlab import Lab, daemon
+from pinlab.receivers import Receiver
+from pinlab.router import Router
 from pinlab.witness import PUBLIC
 
 
@@ -26,6 +28,22 @@ def lab(_the_lab):
     yield _the_lab
     left = _the_lab.reset()
     assert not left, "the test left something behind:\n" + "\n".join(left)
+
+
+@pytest.fixture
+def receiver(lab):
+    """A web server out there."""
+    with Receiver(lab) as made:
+        yield made
+
+
+@pytest.fixture
+def router(lab, tmp_path):
+    """The gateway as an OpenWrt router with the package."""
+    made = Router(lab, tmp_path)
+    yield made
+    made.remove()
+    lab.gw.run("nft delete table inet fw4", check=False)
 
 
 @pytest.fixture

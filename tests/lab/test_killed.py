@@ -8,16 +8,10 @@ import subprocess
 import pytest
 
 from pinlab import net
-from pinlab.receivers import Receiver, sections, told, wait_last, webhook
+from pinlab.receivers import sections, told, wait_last, webhook
 
 PUBLIC = ("203.0.113.7", 32451)
 SLEEP = ["sleep", "3600"]
-
-
-@pytest.fixture
-def receiver(lab):
-    with Receiver(lab) as made:
-        yield made
 
 
 def kill(p):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pinlab.router import TOP, Router, make
+from pinlab.router import TOP, make
 
 WEB = """
 config pinhold 'global'
@@ -17,13 +17,6 @@ config mapping 'web'
 	option bind '8443'
 	option target '192.168.10.50:443'
 """
-
-
-@pytest.fixture
-def router(lab, tmp_path):
-    made = Router(lab, tmp_path)
-    yield made
-    made.remove()
 
 
 # The package.

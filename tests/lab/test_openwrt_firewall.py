@@ -2,7 +2,7 @@
 """The OpenWrt package beside the firewall: include files by zone, what is in the way, and the package manager's scripts."""
 import pytest
 
-from pinlab.router import FIREWALL, Router
+from pinlab.router import FIREWALL
 
 CHAINS = "/usr/share/nftables.d/chain-post"
 RULE = 'ct mark & 0x08000000 == 0x08000000 counter accept comment "!pinhold: mapped connections"\n'
@@ -15,14 +15,6 @@ config mapping 'web'
 	option target '192.168.10.50:443'
 """
 ZONE = "\nconfig zone\n\toption name '{}'\n"
-
-
-@pytest.fixture
-def router(lab, tmp_path):
-    made = Router(lab, tmp_path)
-    yield made
-    made.remove()
-    lab.gw.run("nft delete table inet fw4", check=False)
 
 
 def start(router, more="", action="start"):

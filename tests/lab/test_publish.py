@@ -19,12 +19,6 @@ PUBLIC = ("203.0.113.7", 32451)
 TOKEN = "canary-5d1f0c7be2"
 
 
-@pytest.fixture
-def receiver(lab):
-    with Receiver(lab) as made:
-        yield made
-
-
 def test_up_change_and_down(lab, receiver):
     lab.isp.full_cone(PUBLIC[1])
     with lab.pinhold_file(sections("a", a=webhook(receiver, events="up, change, down"))) as p:

@@ -9,7 +9,6 @@ import pytest
 
 from pinlab import daemon, net, recipes
 from pinlab.machine import Machine
-from pinlab.receivers import Receiver
 
 PUBLIC = ("203.0.113.7", 32451)
 BUILD = os.path.dirname(os.path.dirname(daemon.program()))
@@ -93,12 +92,6 @@ def wait_up(machine):
 
 def main_pid(machine):
     return int(machine.show("MainPID"))
-
-
-@pytest.fixture
-def receiver(lab):
-    with Receiver(lab) as made:
-        yield made
 
 
 def test_life(lab, machine, receiver):

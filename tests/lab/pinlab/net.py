@@ -154,6 +154,16 @@ def forward(ns):
     ns.sysctl("net/ipv6/conf/all/forwarding", 1)
 
 
+def group(number):
+    """The processes of a process group."""
+    found = []
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(ProcessLookupError):
+            if entry.isdigit() and os.getpgid(int(entry)) == number:
+                found.append(int(entry))
+    return found
+
+
 def wait_exit(pid, timeout):
     """Waits for the end of any process, child or not; False if it lives on. Does not reap."""
     try:

@@ -68,8 +68,11 @@ class Process:
     def kill(self):
         """Its kernel answers RST and port unreachable from now on."""
         if self.group:
+            # nginx's workers have its sockets, too, and may outlive it by a moment.
+            members = net.group(self.group)
             os.killpg(self.group, signal.SIGKILL)
-            assert net.wait_exit(self.group, 5)
+            for pid in members:
+                assert net.wait_exit(pid, 5)
             self.group = None
 
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=dash
 # The interface of OpenWrt's functions.sh and uci.sh, as far as the init script uses it: variables
 # CONFIG_SECTION_OPTION made by evaluating what `uci export` prints, and callbacks on the way.
 # shellcheck disable=SC2154,SC2317 # made by eval, called by whoever includes this

@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=dash
 # What the script tells procd goes to /tmp/procd, a call a line, its words separated by the unit separator; and
 # uci_load_validate, which is procd.sh's on the device, too.
 

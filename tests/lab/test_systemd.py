@@ -163,6 +163,21 @@ def test_watchdog(lab, machine):
     assert machine.show("NRestarts") == "1"
 
 
+def test_credential(lab, machine, receiver):
+    """A secret that is root's alone, by the manual's drop-in; without it the publisher cannot read it."""
+    machine.write("/etc/pinhold/worker.token", "secret-of-roots\n", 0o600)
+    text = PUBLISHED.replace("/etc/pinhold/token", "/run/credentials/pinhold.service/worker.token")
+    machine.write("/etc/pinhold.conf", configuration(lab, text.format(target=":443", url=receiver.url)))
+    machine.run("systemctl", "start", "pinhold")
+    machine.wait(lambda: "not published mapping=web publisher=a: /run/credentials" in machine.log())
+    machine.run("systemctl", "stop", "pinhold")
+    machine.write("/etc/systemd/system/pinhold.service.d/credential.conf",
+                  recipes.recipe("systemd", "credential", recipes.MANUAL))
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "pinhold")
+    assert receiver.wait().headers["X-Token"] == "secret-of-roots"
+
+
 def test_drop_ins_of_the_manual(lab, machine):
     """What targets on 127.0.0.1 and demanding hooks need, and that they need it."""
     machine.write("/etc/pinhold.conf", configuration(lab, CONF.format(target="127.0.0.1:443")))

@@ -27,6 +27,7 @@ ln -s /proc/self/fd $R/dev/fd
 cd $R
 pivot_root . .outside
 umount -l /.outside
+mount --make-rshared /
 exec env -i container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --unit=basic.target --show-status=0
 """
 

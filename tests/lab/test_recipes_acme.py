@@ -40,7 +40,7 @@ def authority(lab):
         ["pebble", "-config", f"{DIRECTORY}/pebble.json", "-dnsserver", f"{NAME_SERVER}:53"], text=True,
         env={"PATH": "/usr/bin:/bin", "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    said = []
+    said, reader = [], None
     try:
         for line in process.stdout:
             said.append(line)
@@ -54,8 +54,9 @@ def authority(lab):
     finally:
         process.kill()
         process.wait()
-    reader.join()
-    process.stdout.close()
+        if reader:
+            reader.join()
+        process.stdout.close()
 
 
 def test_acme_beside_pinhold(lab, stand_in, authority):
@@ -65,16 +66,19 @@ def test_acme_beside_pinhold(lab, stand_in, authority):
                             f"--logs-dir {DIRECTORY}/certbot"})
     os.makedirs("/etc/letsencrypt", exist_ok=True)
     lab.isp.full_cone(32451)
-    challenges = set()
+    challenges, beside = set(), []
     answer = stand_in.answer
 
     def watched(request):
         result = answer(request)
+        ours = request.headers["User-Agent"].startswith("pinhold/")
         now = {r["content"] for r in stand_in.records if r["name"] == "_acme-challenge.example.com"}
         if now - challenges:
             challenges.update(now)
             # A change in the midst of it: pinhold's records move, and the challenge stays.
             lab.isp.remap(33000 + len(challenges))
+        if now and ours and request.method != "GET":
+            beside.append(request.method)
         return result
 
     stand_in.answer = watched
@@ -85,6 +89,7 @@ def test_acme_beside_pinhold(lab, stand_in, authority):
                                   capture_output=True, timeout=100, check=False)
         assert done.returncode == 0, done.stdout + done.stderr + "".join(authority[-20:])
         assert len(challenges) == 2, "one for each name"
+        assert beside, "pinhold has changed nothing while a challenge stood there"
         port = 33000 + len(challenges)
         p.wait_state("web", lambda s: s["public"] and s["public"]["port"] == port and not s["publishers"][0]["owed"])
     assert sorted((r["type"], r["name"], r["content"]) for r in stand_in.records) == [

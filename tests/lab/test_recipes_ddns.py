@@ -78,10 +78,12 @@ def test_ddclient(lab, web):
         assert "good: IP address set to 203.0.113.7" in said.stderr + said.stdout, said
         ddclient(lab, web)
         assert len(service.calls) == 1, "nothing has changed"
-        # While there is no endpoint the record stays as it is.
+        # While there is no endpoint the record stays as it is, even for one who has forgotten what it is.
         lab.gw.ip("link set wan down")
         web.wait_state("web", lambda s: s["public"] is None)
+        os.rename(f"{DIRECTORY}/ddclient.cache", f"{DIRECTORY}/ddclient.kept")
         ddclient(lab, web)
+        os.rename(f"{DIRECTORY}/ddclient.kept", f"{DIRECTORY}/ddclient.cache")
         assert len(service.calls) == 1
         lab.isp.change_public_address("203.0.113.9")
         lab.gw.reset()

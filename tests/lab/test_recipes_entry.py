@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pinhold-recipes(7): the fixed entry, from a browser's URL to pages of several services on one public port."""
 import contextlib
+import itertools
 import socket
 import ssl
 
@@ -11,9 +12,10 @@ from pinlab.receivers import worker
 from pinlab.records import NAME_SERVER, TOKEN, cloudflare
 from pinlab.servers import DIRECTORY, Nginx
 
+_serial = itertools.count(1)
 ENTRY = "pinhold.account.workers.dev"
 UPDATE_TOKEN = "canary-0123456789-0123456789-0123456789-ab"
-BACKEND = 'server { listen 5000; location / { return 200 "nas of $http_host $request_uri"; } }\n'
+BACKEND = 'server { listen 5000; location / { return 200 "nas of $http_x_forwarded_proto://$http_host$request_uri"; } }\n'
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def nginx(lab):
     text = recipes.filled(recipes.recipe("entry", "nginx.conf"),
                           {"192.168.10.50": "192.168.10.60", "/srv/files": f"{DIRECTORY}/files"})
     server = Nginx(lab.pc.ns, f"include {recipes.write('/etc/nginx/conf.d/pinhold.conf', text)};\nindex index.html;\n"
-                   + BACKEND, name=f"recipe-{id(text)}")
+                   + BACKEND, name=f"recipe-{next(_serial)}")
     yield server
     server.kill()
 
@@ -58,12 +60,12 @@ def told(p, port, address="203.0.113.7"):
                  not any(q["owed"] for q in s["publishers"]))
 
 
-def refusal(lab, name):
-    """How the port is closed to who asks for that name (SNI), or for none."""
+def refusal(lab, port, name):
+    """How that port is closed to who asks for that name (SNI), or for none."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with lab.client.ns.entered():
-        raw = socket.create_connection(("203.0.113.7", 32451), 5)
+        raw = socket.create_connection(("203.0.113.7", port), 5)
     with contextlib.closing(raw), pytest.raises(ssl.SSLError) as e:
         context.wrap_socket(raw, server_hostname=name)
     return e.value.reason
@@ -77,13 +79,13 @@ def test_fixed_entry(lab, entry, nginx):
     with cloudflare(lab) as stand_in, recipes.pinhold(lab, settings("entry", changes)) as p:
         told(p, 32451)
         assert curl(lab, f"https://{ENTRY}/nas/photos?x=1", "-L") == [
-            "nas of nas.example.com:32451 /photos?x=1", "https://nas.example.com:32451/photos?x=1"]
+            "nas of https://nas.example.com:32451/photos?x=1", "https://nas.example.com:32451/photos?x=1"]
         assert curl(lab, f"https://{ENTRY}/files/", "-L") == ["the files", "https://files.example.com:32451/"]
         # nginx's own redirect leads to the public port, of which it knows nothing.
         assert curl(lab, f"https://{ENTRY}/files/music", "-L") == ["the music",
                                                                     "https://files.example.com:32451/music/"]
         for name in (None, "elsewhere.example.org", "mail.example.com"):
-            assert refusal(lab, name) == "TLSV1_UNRECOGNIZED_NAME", name
+            assert refusal(lab, 32451, name) == "TLSV1_UNRECOGNIZED_NAME", name
 
         lab.isp.remap(32999)
         told(p, 32999)
@@ -91,7 +93,7 @@ def test_fixed_entry(lab, entry, nginx):
         lab.isp.change_public_address("203.0.113.9")
         told(p, 32999, "203.0.113.9")
         assert [r["content"] for r in stand_in.records] == ["203.0.113.9"]
-        assert curl(lab, f"https://{ENTRY}/nas/", "-L") == ["nas of nas.example.com:32999 /",
+        assert curl(lab, f"https://{ENTRY}/nas/", "-L") == ["nas of https://nas.example.com:32999/",
                                                              "https://nas.example.com:32999/"]
         assert UPDATE_TOKEN not in "".join(p.lines)
 

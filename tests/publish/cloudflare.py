@@ -107,6 +107,7 @@ class Cloudflare(WebServer):
                     request.body = self._quoted(request.body)
                 if method == "GET" and ours:
                     self._need(not request.body and "Content-Type" not in request.headers, "a body with GET")
+                    self._need(int(query.get("per_page", 20)) >= 5, "per_page")
                 return function(request, query, *match.groups())
         match = re.fullmatch(BASE + r"/zones/([0-9a-f]{32})/dns_records/([0-9a-f]{32})", url.path)
         if match and request.method == "DELETE" and not ours:
@@ -116,7 +117,7 @@ class Cloudflare(WebServer):
     def _pages(self, found, query, allowed, most):
         self._need(set(query) <= set(allowed) | {"page", "per_page"}, f"parameters {query}")
         size, page = int(query.get("per_page", 20)), int(query.get("page", 1))
-        self._need((1 if self.certbot else 5) <= size <= most and page >= 1, "page or per_page")
+        self._need(1 <= size <= most and page >= 1, "page or per_page")
         size = self.page or size
         part = found[(page - 1) * size:page * size]
         return envelope(part, result_info={"page": page, "per_page": size, "count": len(part),

@@ -10,6 +10,7 @@
 
 #include "wiped.h"
 
+#define KEEPALIVE_S     2L    /* of silence, and between probes */
 #define RETRY_AFTER_MAX 86400 /* s */
 
 struct session {
@@ -78,6 +79,11 @@ static void set_manners(const struct session *s)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, s->ca_file);
 		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	}
+	/* A NAT that moves a mapping, which is when there is something to tell, often forgets all
+	 * flows: this one shows within seconds that it is dead, and is tried anew. */
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_S);
 	/* CURLOPT_NOSIGNAL stays off: it ends look-ups where libcurl has no resolver thread. */
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)s->connect_ms);
 }

@@ -169,6 +169,20 @@ def test_a_hanging_one_stands_in_nobodys_way(lab, receiver):
         go_on.set()
 
 
+def test_nat_forgets_the_flow_of_a_call(lab, receiver):
+    """The answer is lost, as when the NAT that moves the mapping forgets all else; it does not take the time limit."""
+    lab.isp.full_cone(PUBLIC[1])
+    forgotten = threading.Event()
+    receiver.answer = lambda call: forgotten.wait() and 200
+    with lab.pinhold_file(sections("a", a=webhook(receiver))) as p:
+        receiver.wait()
+        begin = time.monotonic()
+        lab.isp.forget()
+        forgotten.set()
+        wait_last(p, "ok", lambda q: not q["owed"])
+        assert time.monotonic() - begin < 10, "30 s is the limit"
+
+
 def test_end_with_a_hanging_one(lab, receiver):
     lab.isp.full_cone(PUBLIC[1])
     go_on = threading.Event()

@@ -15,6 +15,7 @@ from pinlab.router import TOP
 
 APP = f"{TOP}/openwrt-package/luci-app-pinhold"
 VIEWS = f"{APP}/htdocs/luci-static/resources/view/pinhold"
+INSTALLED = os.path.join(APP, "root")
 NAMES = ("overview", "settings")
 
 HOLDERS = [{"server": "192.0.2.13:80", "state": "open", "since": None, "rtt_ms": 23},
@@ -76,7 +77,7 @@ class Site:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def setup(self):
-        with open(f"{APP}/root/usr/share/rpcd/acl.d/luci-app-pinhold.json", encoding="utf-8") as f:
+        with open(f"{INSTALLED}/usr/share/rpcd/acl.d/luci-app-pinhold.json", encoding="utf-8") as f:
             files = json.load(f)["luci-app-pinhold"]["read"]["file"]
         values = {"answers": self.answers, "configuration": self.configuration, "words": self.words,
                   "allowed": [line for line, what in files.items() if what == ["exec"]]}
@@ -147,11 +148,11 @@ def test_makefile():
 
 
 def test_menu_and_access():
-    with open(f"{APP}/root/usr/share/luci/menu.d/luci-app-pinhold.json", encoding="utf-8") as f:
+    with open(f"{INSTALLED}/usr/share/luci/menu.d/luci-app-pinhold.json", encoding="utf-8") as f:
         menu = json.load(f)
     shown = {m["action"]["path"] for m in menu.values() if m["action"]["type"] == "view"}
     assert shown == {f"pinhold/{name}" for name in NAMES}
-    with open(f"{APP}/root/usr/share/rpcd/acl.d/luci-app-pinhold.json", encoding="utf-8") as f:
+    with open(f"{INSTALLED}/usr/share/rpcd/acl.d/luci-app-pinhold.json", encoding="utf-8") as f:
         acl = json.load(f)["luci-app-pinhold"]
     assert acl["read"] == {"file": {"/usr/sbin/pinhold status --json": ["exec"]}, "uci": ["pinhold"]}
     assert acl["write"] == {"uci": ["pinhold"]}

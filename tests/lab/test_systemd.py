@@ -151,7 +151,7 @@ def test_mistake_at_the_start_is_not_repeated(machine):
 
 def test_watchdog(lab, machine):
     """Who does not give a sign of life is ended, and another begins."""
-    machine.write("/etc/systemd/system/pinhold.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\n")
+    machine.write("/etc/systemd/system/pinhold.service.d/watchdog.conf", "[Service]\nWatchdogSec=4\n")
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", "pinhold")
     wait_up(machine)

@@ -96,3 +96,9 @@ def test_wireguard(lab, stand_in):
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == "wg-follow: no endpoint in the TXT record of wg.example.com\n"
         assert endpoint(lab) == "203.0.113.7:32999"
+
+        # dig writes its errors, which have colons, to where its answers go.
+        lab.internet.dns.silent = True
+        done = follow(lab, script, here.public_key, later=True)
+        assert (done.returncode, done.stderr) == (1, "wg-follow: no endpoint in the TXT record of wg.example.com\n")
+        assert endpoint(lab) == "203.0.113.7:32999"

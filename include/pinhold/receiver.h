@@ -60,6 +60,8 @@ bool ph_receiver_next(struct ph_receiver *r, uint64_t now_ms, struct ph_delivery
  */
 void ph_receiver_done(struct ph_receiver *r, enum ph_receiver_end end, uint64_t after_ms,
 		      uint32_t random, uint64_t now_ms);
+/* What was refused, or failed, may work now: due at once, or when the receiver has said. */
+void ph_receiver_again(struct ph_receiver *r);
 /* No time is left: what is news since the last call is due now, whatever became of that. */
 void ph_receiver_hurry(struct ph_receiver *r);
 /* When ph_receiver_next() may say true by the passing of time, ms; UINT64_MAX: not. */

@@ -74,7 +74,11 @@ static enum ph_announce event_of(const struct ph_receiver *r)
 {
 	if (r->latest.public_endpoint.port == 0)
 		return PH_ANNOUNCE_DOWN;
-	return r->told.public_endpoint.port == 0 ? PH_ANNOUNCE_UP : PH_ANNOUNCE_CHANGE;
+	/* Who wants no `change` is unsure of an endpoint only by a `down` that failed. */
+	if (r->told.public_endpoint.port == 0 ||
+	    (r->unsure && !(r->events & (1u << PH_ANNOUNCE_CHANGE))))
+		return PH_ANNOUNCE_UP;
+	return PH_ANNOUNCE_CHANGE;
 }
 
 /* Whoever failed may have heard it all the same, and hears of the way back too. */
@@ -158,6 +162,13 @@ void ph_receiver_done(struct ph_receiver *r, enum ph_receiver_end end, uint64_t 
 		}
 	}
 	pass_over(r);
+}
+
+void ph_receiver_again(struct ph_receiver *r)
+{
+	r->refused = false;
+	r->failures = 0;
+	r->retry_ms = r->calm_ms;
 }
 
 void ph_receiver_hurry(struct ph_receiver *r)

@@ -218,6 +218,52 @@ static void test_back_after_a_failure(void **state)
 	assert_int_equal(ph_receiver_deadline(&r), UINT64_MAX);
 }
 
+/* Who wants no `change` and may have heard that it is down hears that it is up again, wherever. */
+static void test_up_after_a_down_that_failed(void **state)
+{
+	const char *back[] = { "203.0.113.7:1", "203.0.113.7:2" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct ph_receiver r = { .events = 1u << PH_ANNOUNCE_UP | 1u << PH_ANNOUNCE_DOWN };
+		struct ph_told a = up("203.0.113.7:1"), b = up(back[i]);
+		struct ph_delivery d;
+
+		ph_receiver_offer(&r, &a);
+		assert_true(ph_receiver_next(&r, 0, &d));
+		told(&r, 0);
+		ph_receiver_offer(&r, &down);
+		assert_true(ph_receiver_next(&r, 0, &d));
+		ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 0);
+		ph_receiver_offer(&r, &b);
+		assert_int_equal(ph_receiver_deadline(&r), 1000);
+		assert_true(ph_receiver_next(&r, 1000, &d));
+		assert_int_equal(d.event, PH_ANNOUNCE_UP);
+		assert_endpoint(&d.state.public_endpoint, back[i]);
+		told(&r, 1000);
+		assert_int_equal(ph_receiver_deadline(&r), UINT64_MAX);
+	}
+}
+
+/* The admin has mended something that no setting shows: who has refused is asked once more. */
+static void test_asked_again(void **state)
+{
+	struct ph_receiver r = { .events = ALL };
+	struct ph_told a = up("203.0.113.7:1");
+	struct ph_delivery d;
+
+	(void)state;
+	ph_receiver_offer(&r, &a);
+	assert_true(ph_receiver_next(&r, 0, &d));
+	ph_receiver_done(&r, PH_RECEIVER_REFUSED, 5000, 0, 0);
+	ph_receiver_again(&r);
+	assert_int_equal(ph_receiver_deadline(&r), 5000);
+	assert_true(ph_receiver_next(&r, 5000, &d));
+	told(&r, 5000);
+	ph_receiver_again(&r);
+	assert_int_equal(ph_receiver_deadline(&r), UINT64_MAX);
+}
+
 static void test_last_word(void **state)
 {
 	struct ph_receiver r = { .events = ALL };
@@ -295,6 +341,8 @@ int main(void)
 		cmocka_unit_test(test_news_while_it_fails),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_back_after_a_failure),
+		cmocka_unit_test(test_up_after_a_down_that_failed),
+		cmocka_unit_test(test_asked_again),
 		cmocka_unit_test(test_last_word),
 		cmocka_unit_test(test_when),
 		cmocka_unit_test(test_natmap_scripts_hear_no_down),

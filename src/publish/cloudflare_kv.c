@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A value of Workers KV: GET and PUT accounts/ACCOUNT/storage/kv/namespaces/NAMESPACE/values/KEY,
+ * A value of Workers KV: PUT accounts/ACCOUNT/storage/kv/namespaces/NAMESPACE/values/KEY,
  * whose body is the value itself.
  */
 
@@ -46,26 +46,6 @@ static int make(struct entry *e, const struct publication *p, struct result *r)
 	return buffer_text(&e->path) ? 0 : result_no_memory(r);
 }
 
-/* 0 and whether it has this value already, or -1. */
-static int look_up(const struct cloudflare *cf, const struct entry *e, bool *ret_same,
-		   struct result *r)
-{
-	struct answer a;
-	json_t *object = NULL;
-	int failed = 0;
-
-	if (cloudflare_call(cf, "GET", buffer_text(&e->path), NULL, NULL, &a, r))
-		return -1;
-	*ret_same = a.status == 200 && a.body.len == e->value.len &&
-		    memcmp(buffer_text(&a.body), buffer_text(&e->value), e->value.len) == 0;
-	/* No such key; if there is no such namespace, the next call will hear it. */
-	if (a.status != 200 && a.status != 404)
-		failed = cloudflare_check(cf, &a, &object, r);
-	json_decref(object);
-	answer_done(&a);
-	return failed;
-}
-
 static int store(const struct cloudflare *cf, const struct entry *e, struct result *r)
 {
 	struct answer a;
@@ -84,23 +64,13 @@ static int store(const struct cloudflare *cf, const struct entry *e, struct resu
 	return 0;
 }
 
-/* What KV says may be a minute old. After a change that would be the value before the last, which
- * may well be the one that is wanted: so it is asked only if there was no other endpoint before. */
-static bool moved(const struct event *e)
-{
-	return e->previous_port && (e->previous_port != e->public_port ||
-				    strcmp(e->previous_address, e->public_address) != 0);
-}
-
+/*
+ * Always written, and not looked up before: what KV says may be a minute old, and then the value
+ * before one that is on its way. Who has heard is not told again; the daemon sees to that.
+ */
 static void publish(const struct cloudflare *cf, struct entry *e, struct result *r)
 {
-	bool same = false;
-
-	if (make(e, cf->p, r) || (!moved(&cf->p->job->event) && look_up(cf, e, &same, r)))
-		return;
-	if (same)
-		result_unchanged(r, "Workers KV has this value already");
-	else if (store(cf, e, r) == 0)
+	if (make(e, cf->p, r) == 0 && store(cf, e, r) == 0)
 		result_ok(r, "stored in Workers KV");
 }
 

@@ -2,7 +2,7 @@
 """A strict stand-in for Cloudflare's API v4.
 
 It knows what https://developers.cloudflare.com/api/ documents of GET /zones, GET, POST and PATCH
-/zones/ID/dns_records and GET and PUT /accounts/ID/storage/kv/namespaces/ID/values/KEY. Whatever else it is
+/zones/ID/dns_records and PUT /accounts/ID/storage/kv/namespaces/ID/values/KEY. Whatever else it is
 asked (another method, path, parameter, header field, member of a body, a value out of range) is refused as
 the real one would, and remembered in `violations`, which every test wants empty.
 """
@@ -98,7 +98,6 @@ class Cloudflare(WebServer):
                   ("GET", r"/zones/([0-9a-f]{32})/dns_records", self._list_records),
                   ("POST", r"/zones/([0-9a-f]{32})/dns_records", self._create),
                   ("PATCH", r"/zones/([0-9a-f]{32})/dns_records/([0-9a-f]{32})", self._change),
-                  ("GET", r"/accounts/([^/]+)/storage/kv/namespaces/([^/]+)/values/([^/]+)", self._get_value),
                   ("PUT", r"/accounts/([^/]+)/storage/kv/namespaces/([^/]+)/values/([^/]+)", self._put_value)]
         for method, pattern, function in routes:
             match = re.fullmatch(BASE + pattern, url.path)
@@ -212,12 +211,6 @@ class Cloudflare(WebServer):
         if space != NAMESPACE:
             raise Refused(404, 10013, "namespace not found")
         return urllib.parse.unquote(key)
-
-    def _get_value(self, _, query, *path):
-        key = self._entry(query, *path)
-        if key not in self.values:
-            raise Refused(404, 10009, "get: 'key not found'")
-        return self.values[key].encode()
 
     def _put_value(self, request, query, *path):
         key = self._entry(query, *path)

@@ -150,6 +150,22 @@ def test_mistake_at_the_start_is_not_repeated(machine):
     machine.run("systemctl", "reset-failed", "pinhold")
 
 
+def test_last_word_of_a_slow_hook(lab, machine):
+    """`systemctl stop` ends the daemon, and the daemon waits for what it says last."""
+    machine.write("/etc/pinhold/hook", "#!/bin/sh\n[ $PINHOLD_EVENT != down ] || { sleep 1; echo down was heard; }\n", 0o755)
+    machine.run("systemctl", "start", "pinhold")
+    wait_up(machine)
+    machine.run("systemctl", "stop", "pinhold")
+    machine.wait(lambda: "down was heard" in machine.log())
+    # One that runs already ends as it would, too: `up` is not cut off by the signal.
+    machine.write("/etc/pinhold/hook", "#!/bin/sh\necho $PINHOLD_EVENT begins\nsleep 1\necho $PINHOLD_EVENT was heard\n", 0o755)
+    machine.run("rm", "-rf", "/var/lib/pinhold")
+    machine.run("systemctl", "start", "pinhold")
+    machine.wait(lambda: "up begins" in machine.log())
+    machine.run("systemctl", "stop", "pinhold")
+    machine.wait(lambda: "up was heard" in machine.log())
+
+
 def test_watchdog(lab, machine):
     """Who does not give a sign of life is ended, and another begins."""
     machine.write("/etc/systemd/system/pinhold.service.d/watchdog.conf", "[Service]\nWatchdogSec=4\n")

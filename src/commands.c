@@ -213,6 +213,8 @@ void commands_close(struct ph_daemon *d)
 {
 	for (size_t i = 0; i < d->n_runs; i++)
 		show_removed(d, d->runs[i]->config->core.name);
+	for (size_t i = 0; i < d->n_leaving; i++)
+		show_removed(d, d->leaving[i]->config->core.name);
 	ph_control_close(d->control);
 	d->control = NULL;
 	while (d->watchers) {

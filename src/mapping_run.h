@@ -87,7 +87,9 @@ struct mapping_run {
 	struct hold *current;             /* NULL: disabled, or over */
 	struct hold *other;               /* next or old; NULL: it does not rotate now */
 	uv_timer_t *rotation;             /* NULL: it never does */
-	bool leaving;                     /* no longer configured; only its hooks still run */
+	/* No longer configured; only its receivers still run. Its state file stays as long, for the
+	 * daemon that comes after one that is killed meanwhile. */
+	bool leaving;
 	struct links_seen links;
 	struct ph_uplink uplink; /* how replies find their way */
 	/* What keeps connections from arriving, as far as is known here; "": nothing. */
@@ -96,7 +98,8 @@ struct mapping_run {
 	int localnet_error;             /* -errno: route_localnet could not be set */
 	struct receiver_run *receivers; /* a list: hooks and publishers */
 	struct ph_told told;            /* what they are to be told: the latest */
-	bool spoken; /* it is theirs already; before, what an earlier daemon told holds */
+	char *told_text; /* what the file says that they were told; NULL: not known */
+	bool spoken;     /* it is theirs already; before, what an earlier daemon told holds */
 	/* The successor's endpoint, to be told as soon as the table that lets it in is installed.
 	 */
 	bool promoted;
@@ -208,7 +211,9 @@ bool receivers_outdated(const struct mapping_run *run);
 /* The mapping's state is run->told now: what is owed to each is known, and nobody is called yet.
  * Nothing while the mapping has not spoken. */
 void receivers_news(struct mapping_run *run);
-/* The same, and starts what is owed. */
+/* The admin has been at work: what was refused or has failed is due again. */
+void receivers_again(struct mapping_run *run);
+/* As receivers_news(), and starts what is owed. */
 void receivers_offer(struct mapping_run *run);
 bool receivers_running(const struct mapping_run *run);
 void receivers_kill(struct mapping_run *run);

@@ -139,16 +139,16 @@ static void pump(struct receiver_run *r)
 	if (predecessor_runs(r) ||
 	    !ph_receiver_next(&r->receiver, ph_daemon_now(r->run->daemon), &delivery))
 		return;
-	/* Whoever ends us now must not leave behind that it surely has what it had. */
-	if (r->remembered)
-		told_save(r->run);
+	/* Whoever ends us now must not leave behind that it surely has what it had, nor that it has
+	 * heard nothing. */
+	told_save(r->run);
 	r->calling = delivery.event;
 	error = r->kind == RECEIVER_HOOK ? hook_call(r, &delivery) : publisher_call(r, &delivery);
 	r->run->outdated = true; /* it runs */
 	ph_daemon_touch(r->run);
 	if (error < 0) {
 		r->last = (struct ph_status_call){ .error = error };
-		receiver_ended(r, PH_RECEIVER_FAILED);
+		receiver_ended(r, PH_RECEIVER_UNCALLED);
 	}
 }
 
@@ -200,7 +200,7 @@ static struct receiver_run *have(struct mapping_run *run, enum receiver_kind kin
 		end = &(*end)->next;
 	*end = receiver_new(run, kind, name, spec);
 	if (*end)
-		told_load(run, *end);
+		told_load(*end);
 	return *end;
 }
 
@@ -310,6 +310,12 @@ void receivers_news(struct mapping_run *run)
 		ph_receiver_offer(&r->receiver, &run->told);
 }
 
+void receivers_again(struct mapping_run *run)
+{
+	for (struct receiver_run *r = run->receivers; r; r = r->next)
+		ph_receiver_again(&r->receiver);
+}
+
 void receivers_offer(struct mapping_run *run)
 {
 	if (!run->spoken)
@@ -379,4 +385,5 @@ void receivers_free(struct mapping_run *run)
 		assert(!run->receivers->child);
 		forget(run->receivers);
 	}
+	free(run->told_text);
 }

@@ -27,7 +27,6 @@ struct receiver_run {
 	enum ph_announce calling; /* what the child was called for */
 	uv_timer_t timer;         /* for the retry */
 	uint64_t due_ms;          /* when it is */
-	bool remembered;          /* what it was told is in the file, as sure */
 	/* Of the calls that have ended. */
 	struct ph_status_call last;
 	char text[RECEIVER_TEXT_OCTETS]; /* what a publisher says about it */
@@ -46,8 +45,8 @@ void receiver_ended(struct receiver_run *r, enum ph_receiver_end end);
 char **receiver_environment(char *const more[], size_t n);
 
 /* told.c */
-/* What those of the run's receivers that are marked as new were told by an earlier daemon. */
-void told_load(struct mapping_run *run, const struct receiver_run *only);
-/* Remembers what the run's receivers have been told. */
+/* What an earlier daemon has told a new receiver. */
+void told_load(struct receiver_run *r);
+/* Remembers what the run's receivers have been told. Where that fails, nothing is remembered. */
 void told_save(struct mapping_run *run);
 void told_remove(struct mapping_run *run);

@@ -93,7 +93,7 @@ static struct mapping_run *take_back(struct ph_daemon *d, const char *name)
 			continue;
 		d->leaving[i] = d->leaving[--d->n_leaving];
 		run->leaving = false;
-		run->outdated = true; /* its state file was removed */
+		run->outdated = true;
 		return run;
 	}
 	return NULL;
@@ -162,12 +162,11 @@ static int apply(struct ph_daemon *d, struct ph_config_mapping **from, size_t at
 
 static void leave(struct ph_daemon *d, struct mapping_run *run, struct change *c)
 {
-	const char *name = run->config->core.name;
-
-	note_change(c->removed, name);
+	note_change(c->removed, run->config->core.name);
 	run->leaving = true;
 	run_stop(run);
-	show_removed(d, name);
+	run->outdated = true;
+	ph_daemon_touch(run);
 	d->leaving[d->n_leaving++] = run;
 }
 
@@ -180,6 +179,7 @@ void daemon_reap(struct ph_daemon *d)
 			d->leaving[kept++] = d->leaving[i];
 			continue;
 		}
+		show_removed(d, d->leaving[i]->config->core.name);
 		receivers_forget(d->leaving[i]);
 		run_free(d->leaving[i]);
 	}

@@ -272,8 +272,12 @@ int run_republish(struct mapping_run *run)
 {
 	int r;
 
-	if (!receivers_outdated(run))
+	/* What failed may work now: a secret is in a file that has no part in the settings. */
+	receivers_again(run);
+	if (!receivers_outdated(run)) {
+		receivers_offer(run);
 		return 0;
+	}
 	r = receivers_set(run);
 	if (r < 0)
 		return r;
@@ -301,6 +305,7 @@ int run_reconfigure(struct mapping_run *run, struct ph_config_mapping *config)
 		hold_reconfigure(run->current);
 	if (run->other)
 		hold_reconfigure(run->other);
+	receivers_again(run);
 	receivers_offer(run); /* a new one hears where the mapping is */
 	/* Everybody has let go of the old one's lists. */
 	ph_config_mapping_free(old);

@@ -149,8 +149,7 @@ static void show_run(struct ph_daemon *d, struct mapping_run *run)
 
 void ph_daemon_show(struct mapping_run *run)
 {
-	if (!run->leaving)
-		show_run(run->daemon, run);
+	show_run(run->daemon, run);
 }
 
 /* One line for the service manager. */
@@ -180,8 +179,7 @@ void show_touched(struct ph_daemon *d)
 
 		d->touched = run->next_touched;
 		run->touched = false;
-		if (!run->leaving)
-			show_run(d, run);
+		show_run(d, run);
 	}
 	if (d->states_changed)
 		tell_manager(d);

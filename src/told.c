@@ -3,7 +3,9 @@
 /*
  * What receivers were told, over a restart: STATE/NAME.told.json. Who was told and has the same
  * settings is not told again, and hears of a change from the last endpoint that it knew. A hook
- * may have done something that does not outlive the machine's boot: after that it is told anew.
+ * may have done something that does not outlive the machine's boot: after that it is told anew. A
+ * publisher is told once more, for the file may be older than what it heard last: nothing forces
+ * it to the disk, which a daemon on a router's flash should not do.
  */
 
 #include "daemon_internal.h"
@@ -84,7 +86,7 @@ static bool read_endpoint(const json_t *o, const char *key, enum ph_family famil
 	return true;
 }
 
-static bool is_of(const json_t *o, const struct receiver_run *r, bool same_boot)
+static bool is_of(const json_t *o, const struct receiver_run *r)
 {
 	const char *kind = json_string_value(json_object_get(o, "kind"));
 	const char *name = json_string_value(json_object_get(o, "name"));
@@ -94,22 +96,28 @@ static bool is_of(const json_t *o, const struct receiver_run *r, bool same_boot)
 	digest(r->spec, own);
 	return kind && name && settings &&
 	       strcmp(kind, r->kind == RECEIVER_HOOK ? "hook" : "publisher") == 0 &&
-	       strcmp(name, r->name) == 0 && strcmp(settings, own) == 0 &&
-	       (same_boot || r->kind == RECEIVER_PUBLISHER);
+	       strcmp(name, r->name) == 0 && strcmp(settings, own) == 0;
 }
 
 /* Until the mapping has a state, what it was told is the latest. */
-static void take(struct receiver_run *r, const struct ph_told *told, bool sure)
+static void take(struct receiver_run *r, const struct ph_told *heard, const json_t *o,
+		 bool same_boot)
 {
-	r->receiver.told = *told;
+	if (!same_boot && r->kind == RECEIVER_HOOK)
+		return;
+	r->receiver.unsure = !same_boot || !json_is_true(json_object_get(o, "sure"));
+	if (json_is_false(json_object_get(o, "acknowledged"))) {
+		r->receiver.maybe = *heard;
+		return;
+	}
+	r->receiver.told = *heard;
 	if (!r->run->spoken)
-		r->receiver.latest = *told;
-	r->receiver.unsure = !sure;
-	r->remembered = sure;
+		r->receiver.latest = *heard;
 }
 
-void told_load(struct mapping_run *run, const struct receiver_run *only)
+void told_load(struct receiver_run *r)
 {
+	const struct mapping_run *run = r->run;
 	json_t *o = read_file(run), *item;
 	const char *boot = json_string_value(json_object_get(o, "boot"));
 	char now[BOOT_OCTETS + 1];
@@ -118,15 +126,13 @@ void told_load(struct mapping_run *run, const struct receiver_run *only)
 	boot_id(now);
 	json_array_foreach(json_object_get(o, "receivers"), i, item)
 	{
-		struct ph_told told = { 0 };
+		enum ph_family family = run->config->core.family;
+		struct ph_told heard = { 0 };
 
-		for (struct receiver_run *r = run->receivers; r; r = r->next)
-			if (r == only && is_of(item, r, boot && *now && strcmp(boot, now) == 0) &&
-			    read_endpoint(item, "public", run->config->core.family,
-					  &told.public_endpoint) &&
-			    read_endpoint(item, "private", run->config->core.family,
-					  &told.private_endpoint))
-				take(r, &told, json_is_true(json_object_get(item, "sure")));
+		if (is_of(item, r) &&
+		    read_endpoint(item, "public", family, &heard.public_endpoint) &&
+		    read_endpoint(item, "private", family, &heard.private_endpoint))
+			take(r, &heard, item, boot && *now && strcmp(boot, now) == 0);
 	}
 	json_decref(o);
 }
@@ -138,51 +144,69 @@ static json_t *endpoint_json(const struct ph_endpoint *e)
 	return json_pack("[s, i]", ph_address_format(&e->address, text), e->port);
 }
 
+/* NULL: it has not heard of any endpoint, or will not be told any more. */
 static json_t *receiver_json(const struct receiver_run *r)
 {
-	const struct ph_told *told = &r->receiver.told;
+	const struct ph_told *heard = ph_receiver_heard(&r->receiver);
 	char settings[17];
 
+	if (r->gone || !heard->public_endpoint.port)
+		return NULL;
 	digest(r->spec, settings);
 	/* Who is being told, or could not be, may have heard or not. */
-	return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o}", "kind",
+	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:o, s:o}", "kind",
 			 r->kind == RECEIVER_HOOK ? "hook" : "publisher", "name", r->name,
-			 "settings", settings, "sure", !r->receiver.unsure, "public",
-			 endpoint_json(&told->public_endpoint), "private",
-			 endpoint_json(&told->private_endpoint));
+			 "settings", settings, "sure", !r->receiver.unsure, "acknowledged",
+			 r->receiver.told.public_endpoint.port != 0, "public",
+			 endpoint_json(&heard->public_endpoint), "private",
+			 endpoint_json(&heard->private_endpoint));
+}
+
+/* For free(); NULL: out of memory. */
+static char *file_text(const struct mapping_run *run)
+{
+	json_t *receivers = json_array(), *o, *one;
+	char boot[BOOT_OCTETS + 1], *text;
+
+	for (const struct receiver_run *r = run->receivers; r; r = r->next)
+		if ((one = receiver_json(r)))
+			json_array_append_new(receivers, one);
+	boot_id(boot);
+	o = json_pack("{s:s, s:s, s:o}", "boot", boot, "protocol",
+		      ph_proto_name(run->config->core.proto), "receivers", receivers);
+	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	json_decref(o);
+	return text;
 }
 
 void told_save(struct mapping_run *run)
 {
 	const char *directory = ph_daemon_state_directory(run->daemon);
-	json_t *receivers = json_array(), *o;
-	char name[PH_NAME_MAX + 16], boot[BOOT_OCTETS + 1], *text = NULL;
+	char name[PH_NAME_MAX + 16], *text;
 	int r = -ENOMEM;
 
-	if (!directory) {
-		json_decref(receivers);
+	if (!directory)
+		return;
+	text = file_text(run);
+	if (text && run->told_text && strcmp(text, run->told_text) == 0) {
+		free(text);
 		return;
 	}
-	for (struct receiver_run *one = run->receivers; one; one = one->next) {
-		bool known = !one->gone && one->receiver.told.public_endpoint.port;
-
-		one->remembered = known && !one->receiver.unsure;
-		if (known)
-			json_array_append_new(receivers, receiver_json(one));
-	}
-	boot_id(boot);
-	o = json_pack("{s:s, s:s, s:o}", "boot", boot, "protocol",
-		      ph_proto_name(run->config->core.proto), "receivers", receivers);
-	if (o)
-		text = json_dumps(o, JSON_COMPACT);
+	free(run->told_text);
+	run->told_text = NULL;
 	file_name(run, name);
 	if (text)
 		/* The digest of settings is not for everybody: a short secret in them can be
 		 * guessed. */
 		r = ph_state_write(directory, name, 0600, text, strlen(text));
+	if (r == 0) {
+		run->told_text = text;
+	} else {
+		/* Whoever is not in it is told once more; what it says now would be believed. */
+		ph_state_remove(directory, name);
+		free(text);
+	}
 	ph_daemon_state_error(run->daemon, r);
-	free(text);
-	json_decref(o);
 }
 
 void told_remove(struct mapping_run *run)
@@ -194,4 +218,6 @@ void told_remove(struct mapping_run *run)
 		return;
 	file_name(run, name);
 	ph_state_remove(directory, name);
+	free(run->told_text);
+	run->told_text = NULL;
 }

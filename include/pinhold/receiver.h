@@ -18,10 +18,12 @@ struct ph_receiver {
 	unsigned events;      /* 1u << enum ph_announce: those that it wants */
 	struct ph_told told;  /* what it acknowledged last */
 	struct ph_told going; /* what it is being told */
+	struct ph_told maybe; /* unsure: the endpoint that it was called with last; port 0: none */
 	struct ph_told latest;
 	bool running;
-	bool unsure;  /* a call has begun and none has succeeded since: it may know `told` or not */
-	bool refused; /* what it was told last, for good: not again before there is news */
+	bool unsure; /* a call has begun and none has succeeded since: it may know `told` or not */
+	bool was_unsure;   /* before the call */
+	bool refused;      /* what it was told last, for good: not again before there is news */
 	unsigned failures; /* in a row, to hear the latest */
 	uint64_t calm_ms;  /* after a failure: not called before, whatever is new */
 	uint64_t retry_ms;
@@ -29,13 +31,14 @@ struct ph_receiver {
 
 enum ph_receiver_end {
 	PH_RECEIVER_TOLD,
-	PH_RECEIVER_FAILED,  /* the same may work later */
-	PH_RECEIVER_REFUSED, /* it will not */
+	PH_RECEIVER_FAILED,   /* the same may work later */
+	PH_RECEIVER_REFUSED,  /* it will not */
+	PH_RECEIVER_UNCALLED, /* failed, and it has heard nothing: the call could not be made */
 };
 
 struct ph_delivery {
 	enum ph_announce event;
-	struct ph_told state;    /* of `down`: the endpoint that was */
+	struct ph_told state; /* of `down`: the endpoint that was, or that it may have heard of */
 	struct ph_told previous; /* what the receiver knew until now */
 };
 
@@ -64,5 +67,7 @@ void ph_receiver_done(struct ph_receiver *r, enum ph_receiver_end end, uint64_t 
 void ph_receiver_again(struct ph_receiver *r);
 /* No time is left: what is news since the last call is due now, whatever became of that. */
 void ph_receiver_hurry(struct ph_receiver *r);
+/* The endpoint that it has, or may have; port 0: none. */
+const struct ph_told *ph_receiver_heard(const struct ph_receiver *r);
 /* When ph_receiver_next() may say true by the passing of time, ms; UINT64_MAX: not. */
 uint64_t ph_receiver_deadline(const struct ph_receiver *r);

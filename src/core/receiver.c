@@ -81,10 +81,17 @@ static enum ph_announce event_of(const struct ph_receiver *r)
 	return PH_ANNOUNCE_CHANGE;
 }
 
-/* Whoever failed may have heard it all the same, and hears of the way back too. */
+const struct ph_told *ph_receiver_heard(const struct ph_receiver *r)
+{
+	return r->told.public_endpoint.port == 0 && r->unsure ? &r->maybe : &r->told;
+}
+
+/* Whoever failed may have heard it all the same, and hears of the way back too: to another
+ * endpoint, or down. */
 static bool knows(const struct ph_receiver *r)
 {
-	return same(&r->told, &r->latest) && !(r->unsure && r->told.public_endpoint.port);
+	return same(&r->told, &r->latest) &&
+	       !(r->unsure && ph_receiver_heard(r)->public_endpoint.port);
 }
 
 static bool owed(const struct ph_receiver *r)
@@ -123,13 +130,16 @@ bool ph_receiver_next(struct ph_receiver *r, uint64_t now_ms, struct ph_delivery
 {
 	if (!owed(r) || r->retry_ms > now_ms)
 		return false;
-	r->running = r->unsure = true;
-	r->going = r->latest;
 	*ret_delivery = (struct ph_delivery){
 		.event = event_of(r),
-		.state = event_of(r) == PH_ANNOUNCE_DOWN ? r->told : r->latest,
+		.state = event_of(r) == PH_ANNOUNCE_DOWN ? *ph_receiver_heard(r) : r->latest,
 		.previous = r->told,
 	};
+	r->was_unsure = r->unsure;
+	r->running = r->unsure = true;
+	r->going = r->latest;
+	if (r->going.public_endpoint.port)
+		r->maybe = r->going;
 	return true;
 }
 
@@ -147,11 +157,14 @@ void ph_receiver_done(struct ph_receiver *r, enum ph_receiver_end end, uint64_t 
 	r->running = false;
 	if (end == PH_RECEIVER_TOLD) {
 		r->told = r->going;
+		r->maybe = (struct ph_told){ 0 };
 		r->unsure = false;
 		r->failures = 0;
 		r->calm_ms = r->retry_ms = 0;
 		r->refused = false;
 	} else {
+		if (end == PH_RECEIVER_UNCALLED)
+			r->unsure = r->was_unsure;
 		r->calm_ms = now_ms + max_ms(NEWS_MS, after_ms);
 		r->retry_ms = r->calm_ms;
 		r->refused = end == PH_RECEIVER_REFUSED && !news;

@@ -19,11 +19,6 @@ def kill(p):
     p.wait_exit()
 
 
-def again(lab, p):
-    """Another daemon in the place of p, with its file."""
-    return lab.pinhold_file(p.text(), place=p)
-
-
 @pytest.mark.parametrize("leader", ["lives", "is gone"])
 def test_hook_is_ended_before_another_is_called(lab, leader):
     lab.isp.full_cone(PUBLIC[1])
@@ -45,7 +40,7 @@ def test_hook_is_ended_before_another_is_called(lab, leader):
             assert net.wait_exit(old.pid, 5)
         assert lab.running("sleep 3600"), "it outlives the daemon"
         lab.isp.remap(40123)
-        with again(lab, p) as q:
+        with p.again() as q:
             q.wait_log(f"hook ended mapping=web .* pid={old.pid}: the daemon that called it had been killed")
             q.wait_log("hook ended mapping=web .*status=0")
             assert [call.port for call in p.hook("web").calls] == ["32451", "40123"]
@@ -54,6 +49,38 @@ def test_hook_is_ended_before_another_is_called(lab, leader):
             assert lab.running("sleep 7200")
             assert q.wait_state("web", lambda s: not s["hooks"][0]["running"])["hooks"][0]["pid"] is None
     lab.end_all("sleep 7200")
+
+
+def test_hook_of_a_mapping_that_was_removed(lab):
+    """Its `down` would end after the next daemon has told the same hook that the mapping is up again."""
+    lab.isp.full_cone(PUBLIC[1])
+    then = "import time\nif os.environ['PINHOLD_EVENT'] == 'down' and len(sys.argv) > 1: time.sleep(3600)"
+    with lab.pinhold_file({"web": {"bind": 8443, "target": ":443"},
+                           "other": {"bind": 8444, "target": ":443", "enabled": "no", "hook": False}},
+                          then={"web": then}, inspect=False) as p:
+        assert p.wait_hook("web").event == "up"
+        p.wait_log("hook ended .*status=0")
+        section = p.settings["web"]
+        p.remove("web")
+        p.reload()
+        down = p.wait_hook("web")
+        assert down.event == "down"
+        assert p.wait_state("web", lambda s: s["hooks"][0]["pid"] == down.pid)["state"] == "disabled"
+        assert [m["name"] for m in p.status()["mappings"]] == ["other"]
+        kill(p)
+        p.add("web", **section)
+        with p.again() as q:
+            q.wait_log(f"hook ended mapping=web .* pid={down.pid}: the daemon that called it had been killed")
+            q.wait_log("hook ended mapping=web .*status=0")
+            # Nobody knows whether the `down` was heard: a change from what it may still have.
+            assert [call.event for call in p.hook("web").calls] == ["up", "down", "change"]
+            # At the end nobody waits for it, and no file says that it runs.
+            p.remove("web")
+            q.write(p.text())
+            q.reload()
+            q.wait_state("web", lambda s: s["hooks"][0]["running"] and s["state"] == "disabled")
+            assert q.stop() == 0
+            assert not os.path.exists(f"{p.run_directory}/web.json")
 
 
 def sleeper(**environment):
@@ -72,7 +99,7 @@ def test_number_that_is_somebody_elses_by_now(lab, environment):
             status["hooks"][0].update(running=True, pid=process.pid)
             with open(f"{p.run_directory}/web.json", "w", encoding="ascii") as f:
                 json.dump(status, f)
-            with again(lab, p) as q:
+            with p.again() as q:
                 q.wait_state("web", "up")
                 assert process.poll() is None
                 assert not q.logged("hook ended")
@@ -95,7 +122,7 @@ def test_damaged_state_file(lab, number):
         else:
             with open(f"{p.run_directory}/web.json", "w", encoding="ascii") as f:
                 json.dump({"hooks": [{"path": 7, "pid": number}]}, f)
-        with again(lab, p) as q:
+        with p.again() as q:
             q.wait_log("up mapping=web")
             q.wait_state("web", lambda s: s.get("state") == "up")
             assert not q.logged("hook ended")
@@ -111,7 +138,7 @@ def test_state_file_of_a_mapping_that_is_no_more(lab):
         for name in ("README", ".hidden.json", "no name.json"):
             with open(f"{p.run_directory}/{name}", "w", encoding="ascii"):
                 pass
-        with again(lab, p) as q:
+        with p.again() as q:
             q.wait_state("web", "up")
             assert sorted(os.listdir(p.run_directory)) == [".hidden.json", "README", "control.sock", "control.sock.lock",
                                                            "no name.json", "web.json"]
@@ -130,12 +157,12 @@ def test_disabled_while_no_daemon_ran(lab, receiver):
         p.wait_state("web", lambda s: s["hooks"][0]["last"])
         kill(p)
         p.change("web", enabled="no")
-        with again(lab, p) as q:
+        with p.again() as q:
             q.wait_log("hook ended")
             down = p.wait_hook("web")
             assert (down.event, down.endpoint) == ("down", PUBLIC)
             assert told(receiver.wait(2)) == ("down", "203.0.113.7:32451")
             wait_last(q, "ok", lambda r: not r["owed"])
-        with again(lab, p) as q:
+        with p.again() as q:
             q.wait_state("web", "disabled")
         assert len(receiver.calls) == 2, "once is enough"

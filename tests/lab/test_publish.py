@@ -145,6 +145,32 @@ def test_refused_for_good(lab, receiver):
         assert len(receiver.calls) == 3
 
 
+@pytest.mark.parametrize("otherwise", ["the same", "changed"])
+def test_reload_asks_again_who_has_refused(lab, receiver, otherwise):
+    """A token that was replaced in its file is no other setting; the reload is told that nothing changed."""
+    lab.isp.full_cone(PUBLIC[1])
+    token = f"{DIRECTORY}/token"
+    for text in ("expired", "fresh"):
+        with open(token, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
+            f.write(text)
+        if text == "expired":
+            receiver.answer = lambda call: 200 if call.headers["X-Token"] == "fresh" else 401
+            p = lab.pinhold_file(sections("a", a=webhook(receiver, header=f"X-Token: ${{file:{token}}}")))
+            refused = wait_last(p, "refused")
+            assert not refused["owed"]
+    with p:
+        if otherwise == "changed":
+            p.change("web", verify="6s")
+        p.reload()
+        p.wait_log("reloaded unchanged=" + ("1 changed=0" if otherwise == "the same" else "0 changed=1"))
+        assert told(receiver.wait(2)) == ("up", "203.0.113.7:32451")
+        wait_last(p, "ok", lambda q: not q["owed"])
+        # Who knows it is not told by another reload.
+        p.reload()
+        lab.isp.remap(32999)
+        assert told(receiver.wait(3)) == ("change", "203.0.113.7:32999")
+
+
 def test_a_hanging_one_stands_in_nobodys_way(lab, receiver):
     lab.isp.full_cone(PUBLIC[1])
     go_on = threading.Event()
@@ -195,55 +221,6 @@ def test_end_with_a_hanging_one(lab, receiver):
         assert time.monotonic() - begin < 3.5
     assert not publishers_of(lab)
     go_on.set()
-
-
-def again(lab, p, **options):
-    """The same file and state directory, by another daemon."""
-    return lab.pinhold_file(p.text(), place=p, env=options)
-
-
-def test_restart_tells_nothing_twice(lab, receiver):
-    lab.isp.full_cone(PUBLIC[1])
-    with lab.pinhold_file(sections("a", a=webhook(receiver))) as p:
-        receiver.wait()
-        wait_last(p, "ok")
-        # In it is a digest of settings, which may hold a secret.
-        assert os.stat(f"{p.state_directory}/web.told.json").st_mode & 0o777 == 0o600
-    with again(lab, p) as q:
-        q.wait_state("web", "up")
-        # A change shows that it would have been told before.
-        lab.isp.remap(32999)
-        assert told(receiver.wait(2)) == ("change", "203.0.113.7:32999")
-        wait_last(q, "ok")
-        q.process.kill()
-        q.wait_exit()
-    lab.isp.remap(33001)
-    with again(lab, p) as r:
-        assert told(receiver.wait(3)) == ("change", "203.0.113.7:33001")
-        wait_last(r, "ok")
-
-
-def test_restart_tells_what_was_not_told(lab, receiver):
-    """A daemon is killed while the receiver hangs: it may have heard or not, and hears it again."""
-    lab.isp.full_cone(PUBLIC[1])
-    go_on = threading.Event()
-    with lab.pinhold_file(sections("a", a=webhook(receiver)), inspect=False) as p:
-        receiver.wait()
-        wait_last(p, "ok")
-        receiver.answer = lambda call: go_on.wait() and 200
-        lab.isp.remap(32999)
-        receiver.wait(2)
-        publishers = publishers_of(lab)
-        assert len(publishers) == 1
-        p.process.kill()
-        p.wait_exit()
-        # Nobody is left who could say old things later.
-        assert net.wait_exit(publishers[0], 5)
-    go_on.set()
-    lab.isp.remap(PUBLIC[1])
-    with again(lab, p) as q:
-        assert told(receiver.wait(3)) == ("change", "203.0.113.7:32451")
-        wait_last(q, "ok")
 
 
 def memory_has(pid, text):
@@ -303,11 +280,15 @@ def test_without_the_program(lab, receiver):
     with open(daemon.program(), "rb") as f, open(copy, "wb") as g:
         g.write(f.read())
     os.chmod(copy, 0o755)
-    with lab.pinhold_file(sections("a", a=webhook(receiver)), program=copy) as p:
+    with lab.pinhold_file(sections("a", a=webhook(receiver, events="up, change, down")), program=copy) as p:
         p.wait_log(r"pinhold-publish: No such file .*publishers need it")
         failed = wait_last(p, "not started")
         assert "pinhold-publish" in failed["last"]["text"] and failed["retry"]
         assert lab.client.get(PUBLIC).body == "nas"
+        # Who could not be called has nothing to be taken back.
+        last_words = p.count()
+        assert p.stop() == 0
+        assert not any("publish" in line for line in p.lines[last_words:])
 
 
 def redirected(lab, port):

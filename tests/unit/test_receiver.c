@@ -245,6 +245,42 @@ static void test_up_after_a_down_that_failed(void **state)
 	}
 }
 
+/* An `up` that was cut off may have been heard: who is down says so, and of which endpoint. */
+static void test_down_after_an_up_that_failed(void **state)
+{
+	struct ph_receiver r = { .events = ALL };
+	struct ph_told a = up("203.0.113.7:1"), b = up("203.0.113.7:2");
+	struct ph_delivery d;
+
+	(void)state;
+	ph_receiver_offer(&r, &a);
+	assert_true(ph_receiver_next(&r, 0, &d));
+	ph_receiver_offer(&r, &b);
+	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 0);
+	assert_true(ph_receiver_next(&r, 1000, &d));
+	assert_int_equal(d.event, PH_ANNOUNCE_UP);
+	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 1000);
+	ph_receiver_offer(&r, &down);
+	for (uint64_t now = 2000; now < 4000; now += 1000) {
+		assert_int_equal(ph_receiver_deadline(&r), now);
+		assert_true(ph_receiver_next(&r, now, &d));
+		assert_int_equal(d.event, PH_ANNOUNCE_DOWN);
+		assert_endpoint(&d.state.public_endpoint, "203.0.113.7:2");
+		assert_int_equal(d.previous.public_endpoint.port, 0);
+		if (now == 2000)
+			ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, now);
+	}
+	told(&r, 3000);
+	assert_int_equal(ph_receiver_deadline(&r), UINT64_MAX);
+	/* Who has never been called has nothing to take back. */
+	ph_receiver_offer(&r, &a);
+	assert_true(ph_receiver_next(&r, 3000, &d));
+	ph_receiver_done(&r, PH_RECEIVER_UNCALLED, 0, 0, 3000);
+	assert_int_equal(ph_receiver_deadline(&r), 4000);
+	ph_receiver_offer(&r, &down);
+	assert_int_equal(ph_receiver_deadline(&r), UINT64_MAX);
+}
+
 /* The admin has mended something that no setting shows: who has refused is asked once more. */
 static void test_asked_again(void **state)
 {
@@ -342,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_back_after_a_failure),
 		cmocka_unit_test(test_up_after_a_down_that_failed),
+		cmocka_unit_test(test_down_after_an_up_that_failed),
 		cmocka_unit_test(test_asked_again),
 		cmocka_unit_test(test_last_word),
 		cmocka_unit_test(test_when),

@@ -66,6 +66,10 @@ class PinholdFile(Pinhold):
         self._start(lab, [*prefix, program or daemon.program(), "run", "-c", self.path], ns,
                     {**self._env, "NOTIFY_SOCKET": self.notices.path, **(env or {})}, inspect)
 
+    def again(self, **options):
+        """Another daemon in the place of this one, which has ended: the same file, the same directories."""
+        return self._lab.pinhold_file(self.text(), place=self, **options)
+
     # The file.
 
     def write(self, text):

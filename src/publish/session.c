@@ -163,9 +163,13 @@ static size_t take_header(char *line, size_t size, size_t n, void *user)
 		t->too_long = true;
 		return 0;
 	}
-	/* Of an interim answer there is one too. */
-	t->headers_end = n <= 2 && strspn(line, "\r\n") >= n;
-	if (t->call->wanted)
+	/* There may be an interim answer before. */
+	if (n >= 5 && memcmp(line, "HTTP/", 5) == 0)
+		t->headers_end = false;
+	else if (n <= 2 && strspn(line, "\r\n") >= n)
+		t->headers_end = true;
+	/* What comes after the end is a trailer (RFC 9112, section 7.1.2). */
+	else if (t->call->wanted && !t->headers_end)
 		take_wanted(t, line, n);
 	return n;
 }

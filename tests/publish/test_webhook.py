@@ -245,6 +245,23 @@ def test_cut_off(said):
         assert r.result == "failed" and r.retry, r
 
 
+def test_fields_after_the_body():
+    """A trailer is none of the header, and does not make the answer a half one."""
+    said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"
+    with RawServer(lambda connection: connection.sendall(said)) as server:
+        r = webhook(server.url)
+        assert r.result == "ok", r
+
+
+def test_interim_answer():
+    """What follows it is the answer, also when that is cut off."""
+    interim, answer = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    for said, result in ((interim + answer, "ok"), (interim + answer[:-2], "failed")):
+        with RawServer(lambda connection, text=said: connection.sendall(text)) as server:
+            r = webhook(server.url)
+            assert r.result == result and r.retry == (result == "failed"), r
+
+
 def test_plain_server_for_tls(web):
     r = webhook(f"https://127.0.0.1:{web.port}/")
     assert r.result == "failed" and r.retry

@@ -52,6 +52,9 @@ class Site:
 
     def __init__(self):
         self.answers, self.configuration, self.words = "", [], {}
+        self.readable = {"network": [{".type": "interface", ".name": name} for name in ("loopback", "lan", "wan")],
+                         "firewall": [{".type": "zone", ".name": f"cfg{n}", "name": name}
+                                      for n, name in enumerate(("lan", "wan"))]}
         site = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -78,9 +81,9 @@ class Site:
 
     def setup(self):
         with open(f"{INSTALLED}/usr/share/rpcd/acl.d/luci-app-pinhold.json", encoding="utf-8") as f:
-            files = json.load(f)["luci-app-pinhold"]["read"]["file"]
-        values = {"answers": self.answers, "configuration": self.configuration, "words": self.words,
-                  "allowed": [line for line, what in files.items() if what == ["exec"]]}
+            allowed = json.load(f)["luci-app-pinhold"]["read"]
+        values = {"answers": self.answers, "configuration": self.configuration, "words": self.words, "readable": self.readable,
+                  "cgi": allowed["cgi-io"], "allowed": [line for line, what in allowed["file"].items() if what == ["exec"]]}
         return "".join(f"window.{name} = {json.dumps(value)};\n" for name, value in values.items())
 
     def says(self, *mappings, error=None):
@@ -154,7 +157,8 @@ def test_menu_and_access():
     assert shown == {f"pinhold/{name}" for name in NAMES}
     with open(f"{INSTALLED}/usr/share/rpcd/acl.d/luci-app-pinhold.json", encoding="utf-8") as f:
         acl = json.load(f)["luci-app-pinhold"]
-    assert acl["read"] == {"file": {"/usr/sbin/pinhold status --json": ["exec"]}, "uci": ["pinhold"]}
+    # Without the one for cgi-io the other is good for nothing.
+    assert acl["read"] == {"cgi-io": ["exec"], "file": {"/usr/sbin/pinhold status --json": ["exec"]}, "uci": ["pinhold"]}
     assert acl["write"] == {"uci": ["pinhold"]}
 
 
@@ -238,7 +242,7 @@ def type_in(browser, section, option, value):
         const node = document.querySelector(`[data-section=${arguments[0]}] [data-option=${arguments[1]}]`);
         const input = node.querySelector('input, select');
         input.value = arguments[2];
-        input.dispatchEvent(new Event('input'));
+        input.dispatchEvent(new Event('input', { bubbles: true }));
         return node.querySelector('.error').textContent;""", section, option, value)
 
 
@@ -255,8 +259,8 @@ def test_every_field_is_an_option_of_the_package(chromium, site):
     for section, option, kind in fields(chromium):
         rule = re.search(rf"[\s'\"]{option}:(\S+)", rules[section])
         assert rule, (section, option)
-        several = kind in ("DynamicList", "MultiValue", "ZoneSelect")
-        assert rule[1].startswith("list(") == several or (section, option) == ("pinhold", "interface"), (section, option, kind)
+        several = kind in ("DynamicList", "MultiValue")
+        assert rule[1].startswith("list(") == several, (section, option, kind)
     results = os.environ.get("BROWSER_PICTURES")
     if results:
         chromium.picture(f"{results}/settings.png")
@@ -298,7 +302,76 @@ def test_each_type_has_its_fields(chromium, site, kind, shown):
     assert visible(chromium, "publish") == shown | {"type"}
 
 
+def chosen(browser, option):
+    """What can be chosen there in the first mapping."""
+    return browser.run("return [...document.querySelector('[data-section=mapping]').querySelectorAll("
+                       "`[data-option=${arguments[0]}] option`)].map((o) => o.value)", option)
+
+
+def add(browser, kind, name):
+    """The button `Add`; what UCI has then."""
+    return browser.run("return window.page.children.find((s) => s.type === arguments[0]).handleAdd(null, arguments[1])"
+                       ".then(() => window.configuration)", kind, name)
+
+
+def saved(browser):
+    return browser.run("return window.page.save().then(() => window.configuration)")
+
+
+PUBLISHER = {".type": "publish", ".name": "worker", "type": "cloudflare-kv", "token_file": "/etc/pinhold/t", "account": "a",
+             "namespace": "n", "key": "home"}
+MAPPING = {".type": "mapping", ".name": "web", "enabled": "1", "protocol": "tcp", "family": "ipv4", "bind": "8443",
+           "target": "192.168.1.50:443", "loopback": "1"}
+
+
 def test_publishers_can_be_chosen(chromium, site):
-    site.configuration = [{".type": "publish", ".name": "worker"}, {".type": "mapping", ".name": "web"}]
+    site.configuration = [PUBLISHER, MAPPING]
     show(chromium, site, "settings")
-    assert chromium.run("return [...document.querySelectorAll('[data-option=publish] option')].map((o) => o.value)") == ["worker"]
+    assert chosen(chromium, "publish") == ["worker"]
+    # One that has just been made, too.
+    add(chromium, "publish", "messages")
+    assert chosen(chromium, "publish") == ["worker", "messages"]
+
+
+GLOBAL = {".type": "pinhold", ".name": "global", "jail": "1"}
+
+
+@pytest.mark.parametrize("interface", ["wan", "eth1", "pppoe-wan", "auto", "100.64.0.2", "2001:db8::2", None])
+@pytest.mark.parametrize("zones", [["wan"], ["lan", "guest"], None])
+def test_saved_as_it_was(chromium, site, interface, zones):
+    """A page that nobody has touched takes nothing away, whatever the router has of it at that moment."""
+    given = {"interface": interface, "zone": zones, "stun": ["turn.cloudflare.com"]}
+    one = {**MAPPING, "interface": interface, "protocol": "udp", "publish": ["worker"], "hook": ["/etc/pinhold/a", "/b"],
+           "allow": ["@/etc/pinhold/cn.txt"], "snat": "1", "rotate": "6h", "limit": "5/second"}
+    before = [{name: value for name, value in s.items() if value} for s in ({**GLOBAL, **given}, PUBLISHER, one)]
+    site.configuration = before
+    show(chromium, site, "settings")
+    assert saved(chromium) == before
+    site.readable = {}
+    show(chromium, site, "settings")
+    assert saved(chromium) == before, "whoever may not read what networks there are"
+
+
+@pytest.mark.parametrize("yes, no", [("1", "0"), ("yes", "no"), ("on", "off"), ("true", "false"), ("enabled", "disabled")])
+def test_words_for_yes_and_no(chromium, site, yes, no):
+    """The init script takes them all; the page must not make a no of a yes."""
+    flags = ("enabled", "loopback", "snat")
+    site.configuration = [{**GLOBAL, "jail": yes}, {**MAPPING, **dict.fromkeys(flags, yes)},
+                          {**MAPPING, ".name": "dns", **dict.fromkeys(flags, no)}]
+    show(chromium, site, "settings")
+    common, web, dns = saved(chromium)
+    assert common["jail"] == "1"
+    assert [web.get(flag) for flag in flags] == ["1", "1", "1"]
+    assert [dns.get(flag, "0") for flag in flags] == ["0", "0", "0"]
+
+
+@pytest.mark.parametrize("kind", ["mapping", "publish"])
+@pytest.mark.parametrize("name, refused", [("nas", False), ("global", True), ("web", True), ("worker", True), ("2nd", True),
+                                           ("_a", True), ("a" * 32, False), ("a" * 33, True)])
+def test_names(chromium, site, kind, name, refused):
+    """What UCI takes for a name and pinhold does not, or what another section has."""
+    site.configuration = [GLOBAL, PUBLISHER, MAPPING]
+    show(chromium, site, "settings")
+    after = add(chromium, kind, name)
+    assert after == [GLOBAL, PUBLISHER, MAPPING] + ([] if refused else [{".type": kind, ".name": name}])
+    assert len(text(chromium, "#notes p")) == refused

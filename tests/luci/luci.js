@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // LuCI's client side as far as pinhold's views see it. A page is `index.html#VIEW`; window.answers has what `pinhold
-// status --json` says, window.configuration what UCI has, and window.words the translation.
+// status --json` says, window.configuration what UCI has, and window.words the translation. Written after
+// modules/luci-base/htdocs/luci-static/resources/form.js, as far as it decides what is shown, kept and removed.
 'use strict';
 
 const _ = (text) => (window.words || {})[text] || text;
@@ -47,9 +48,30 @@ window.polls = [];
 const note = (_title, content, ...classes) => document.getElementById('notes').appendChild(
 	E('div', { class: classes.join(' ') }, content));
 
+/* What UCI has: window.configuration, a list of sections; of `network` and `firewall` what window.readable has. */
+const uci = {
+	find: (config, id) => uci.all(config).find((s) => s['.name'] === id),
+	all: (config) => config === 'pinhold' ? window.configuration : window.readable[config] || [],
+	load: async (config) => {
+		if (config !== 'pinhold' && !window.readable[config])
+			throw new Error('Permission denied');
+	},
+	sections: (config, type) => uci.all(config).filter((s) => s['.type'] === type),
+	get: (config, id, option) => {
+		const section = uci.find(config, id);
+
+		return !section || option === undefined ? section : section[option];
+	},
+	set: (config, id, option, value) => { uci.find(config, id)[option] = value; },
+	unset: (config, id, option) => { delete uci.find(config, id)[option]; },
+	add: (config, type, name) => window.configuration.push({ '.type': type, '.name': name })
+};
+
+/* As form.js: load(), cfgvalue(), a widget with that value, and on Save parse(), which writes what the widget has or
+   removes the option. One object stands for the option in all sections of its kind. */
 class Option {
 	constructor(section, name, title, description) {
-		Object.assign(this, { section, name, title, description, needs: [], list: [] });
+		Object.assign(this, { section, option: name, title, description, needs: [], rmempty: true, data: {}, nodes: {} });
 	}
 
 	depends(name, value) {
@@ -57,11 +79,42 @@ class Option {
 	}
 
 	value(key, text) {
-		this.list.push([ key, text ]);
+		(this.keylist = this.keylist || []).push(key);
+		(this.vallist = this.vallist || []).push(text == null ? key : text);
 	}
 
-	wanted(values) {
-		return !this.needs.length || this.needs.some(([ name, value ]) => values[name] === value);
+	load(id) {
+		return uci.get('pinhold', id, this.option);
+	}
+
+	cfgvalue(id, ...loaded) {
+		if (loaded.length)
+			[ this.data[id] ] = loaded;
+		return this.data[id];
+	}
+
+	write(id, value) {
+		uci.set('pinhold', id, this.option, value);
+	}
+
+	remove(id) {
+		uci.unset('pinhold', id, this.option);
+	}
+
+	parse(id) {
+		const value = this.isActive(id) ? this.formvalue(id) : null;
+		const empty = value == null || !value.length;
+
+		if (this.isActive(id) && empty && !this.rmempty && !this.optional)
+			throw new Error(`${this.option} is needed`);
+		if (empty)
+			this.remove(id);
+		else if (String(value) !== String(this.cfgvalue(id)))
+			this.write(id, value);
+	}
+
+	isActive(id) {
+		return !this.needs.length || this.needs.some(([ name, value ]) => this.section.shown(id, name) === value);
 	}
 
 	check(value) {
@@ -70,24 +123,102 @@ class Option {
 		return this.validate ? this.validate('section', value) : true;
 	}
 
-	render(changed) {
-		const error = E('div', { class: 'error' });
-		const input = this.list.length
-			? E('select', {}, this.list.map(([ key, text ]) => E('option', { value: key }, text)))
-			: E('input', { placeholder: this.placeholder || '' });
+	initial(id) {
+		const value = this.cfgvalue(id);
 
-		input.addEventListener('input', () => {
-			const verdict = this.check(input.value);
+		return value != null ? value : this.default;
+	}
+
+	/* A text field, which with choices can have another value too. */
+	widget(id) {
+		const value = this.initial(id);
+
+		return E('input', { placeholder: this.placeholder || '', value: Array.isArray(value) ? value.join(' ') : value || '' });
+	}
+
+	formvalue(id) {
+		return this.nodes[id].querySelector('input, select').value;
+	}
+
+	render(id, changed) {
+		const error = E('div', { class: 'error' });
+		const node = E('div', { class: 'cbi-value', 'data-option': this.option, 'data-widget': this.constructor.name }, [
+			E('label', this.title), this.widget(id), E('div', { class: 'description' }, this.description || ''), error
+		]);
+
+		node.addEventListener('input', (event) => {
+			const verdict = this.check(event.target.value);
 
 			error.textContent = verdict === true ? '' : verdict;
-			changed(this.name, input.value);
+			changed();
 		});
-		this.node = E('div', { class: 'cbi-value', 'data-option': this.name, 'data-widget': this.constructor.name }, [
-			E('label', this.title), input, E('div', { class: 'description' }, this.description || ''), error
-		]);
-		return this.node;
+		return (this.nodes[id] = node);
 	}
 }
+
+const kinds = {
+	Value: class Value extends Option {},
+	Flag: class Flag extends Option {
+		widget(id) {
+			const box = E('input', { type: 'checkbox' });
+
+			box.checked = this.initial(id) === '1';
+			return box;
+		}
+
+		formvalue(id) {
+			return this.nodes[id].querySelector('input').checked ? '1' : '0';
+		}
+
+		parse(id) {
+			const value = this.formvalue(id);
+
+			if (value === (this.default || '0') && (this.rmempty || this.optional))
+				this.remove(id);
+			else
+				this.write(id, value);
+		}
+	},
+	/* What is none of the choices is not shown, and therefore gone. */
+	ListValue: class ListValue extends Option {
+		widget(id) {
+			const select = E('select', {}, this.keylist.map((key, i) => E('option', { value: key }, this.vallist[i])));
+
+			if (this.keylist.includes(this.initial(id)))
+				select.value = this.initial(id);
+			return select;
+		}
+	},
+	MultiValue: class MultiValue extends Option {
+		widget(id) {
+			const select = E('select', { multiple: '' }, (this.keylist || []).map((key) => E('option', { value: key }, key)));
+
+			for (const option of select.options)
+				option.selected = [].concat(this.initial(id) || []).includes(option.value);
+			return select;
+		}
+
+		formvalue(id) {
+			return [ ...this.nodes[id].querySelector('select').selectedOptions ].map((option) => option.value);
+		}
+	},
+	/* The values, and a field for one more. */
+	DynamicList: class DynamicList extends Option {
+		widget(id) {
+			return E('span', {}, [
+				[].concat(this.initial(id) || []).map((value) => E('span', { class: 'item' }, value)),
+				E('input', { placeholder: this.placeholder || '' })
+			]);
+		}
+
+		formvalue(id) {
+			const items = [ ...this.nodes[id].querySelectorAll('.item') ].map((item) => item.textContent);
+			const more = this.nodes[id].querySelector('input').value;
+
+			return more ? [ ...items, more ] : items;
+		}
+	}
+};
 
 class Section {
 	constructor(map, name, type, title, description) {
@@ -111,19 +242,45 @@ class Section {
 		return this.option(widget, ...rest);
 	}
 
-	render() {
-		const values = {};
-		const changed = (name, value) => {
-			values[name] = value;
-			for (const option of this.children)
-				option.node.style.display = option.wanted(values) ? '' : 'none';
-		};
-		const nodes = this.children.map((option) => option.render(changed));
+	/* Of an empty file one of each kind is shown, which is not there. */
+	ids() {
+		const found = uci.sections('pinhold', this.type).map((s) => s['.name']).filter((id) => !this.name || id === this.name);
 
-		changed(undefined, undefined);
-		return E('fieldset', { 'data-section': this.type }, [
-			E('h3', this.title), E('div', { class: 'description' }, this.description || ''), nodes
-		]);
+		return found.length ? found : [ '' ];
+	}
+
+	shown(id, name) {
+		const option = this.children.find((o) => o.option === name);
+
+		return option.isActive(id) ? option.formvalue(id) : null;
+	}
+
+	load() {
+		for (const id of this.ids())
+			for (const option of this.children)
+				option.cfgvalue(id, option.load(id));
+	}
+
+	render() {
+		return this.ids().map((id) => {
+			const update = () => {
+				for (const option of this.children)
+					option.nodes[id].style.display = option.isActive(id) ? '' : 'none';
+			};
+			const fieldset = E('fieldset', { 'data-section': this.type, 'data-id': id }, [
+				E('h3', this.title), E('div', { class: 'description' }, this.description || ''),
+				this.children.map((option) => option.render(id, update))
+			]);
+
+			update();
+			return fieldset;
+		});
+	}
+
+	save() {
+		for (const id of this.ids().filter((name) => name))
+			for (const option of this.children)
+				option.parse(id);
 	}
 }
 
@@ -132,20 +289,24 @@ class GridSection extends Section {
 	constructor(map, type, title, description) {
 		super(map, null, type, title, description);
 	}
-}
 
-const widget = (name) => ({ [name]: class extends Option {} })[name];
-const widgets = (...names) => Object.fromEntries(names.map((name) => [ name, widget(name) ]));
+	/* "Add", with a name that UCI allows. */
+	async handleAdd(_event, name) {
+		uci.add('pinhold', this.type, name);
+		return this.map.show();
+	}
+}
 
 const modules = {
 	dom: { content: (node, child) => { node.replaceChildren(); append(node, child); } },
 	form: {
-		...widgets('Value', 'Flag', 'ListValue', 'DynamicList', 'MultiValue'),
+		...kinds,
 		NamedSection,
 		GridSection,
 		Map: class {
 			constructor(config, title, description) {
-				Object.assign(this, { config, title, description, children: [] });
+				Object.assign(this, { config, title, description, children: [], node: E('div') });
+				window.page = this;
 			}
 
 			section(kind, ...rest) {
@@ -155,8 +316,20 @@ const modules = {
 				return section;
 			}
 
+			show() {
+				this.children.forEach((s) => s.load());
+				this.node.replaceChildren();
+				append(this.node, [ E('h2', this.title), E('p', this.description), this.children.map((s) => s.render()) ]);
+			}
+
 			async render() {
-				return E('div', {}, [ E('h2', this.title), E('p', this.description), this.children.map((s) => s.render()) ]);
+				this.show();
+				return this.node;
+			}
+
+			async save() {
+				this.children.forEach((s) => s.save());
+				this.show();
 			}
 		}
 	},
@@ -165,17 +338,13 @@ const modules = {
 			const line = [ command, ...args ].join(' ');
 
 			// As cgi-io: what no file of ACLs names is refused, and of a command that fails there is no more than its output.
-			if (!window.allowed.includes(line))
+			if (!window.cgi.includes('exec') || !window.allowed.includes(line))
 				throw new Error('Access denied');
 			return window.answers;
 		}
 	},
 	poll: { add: (f, seconds) => window.polls.push([ f, seconds ]) },
-	'tools.widgets': widgets('NetworkSelect', 'ZoneSelect'),
-	uci: {
-		load: async (name) => { if (name !== 'pinhold') throw new Error(name); },
-		sections: (name, type) => window.configuration.filter((s) => s['.type'] === type)
-	},
+	uci,
 	ui: {
 		createHandlerFn: (self, f) => (event) => f.call(self, event),
 		addNotification: note

@@ -14,6 +14,23 @@
 
 static void pump(struct receiver_run *r);
 
+/* Who called us, what is libuv's business, and by what ujail has put a program into its filter of
+ * system calls: a filter is inherited, and would be put on once more. */
+static bool is_ours(const char *entry)
+{
+	static const char *const names[] = {
+		"PINHOLD_",
+		"UV_THREADPOOL_SIZE=",
+		"SECCOMP_FILE=",
+		"SECCOMP_DEBUG=",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strncmp(entry, names[i], strlen(names[i])) == 0)
+			return true;
+	return strncmp(entry, "LD_PRELOAD=", 11) == 0 && strstr(entry, "/libpreload-seccomp.so");
+}
+
 char **receiver_environment(char *const more[], size_t n)
 {
 	size_t have = 0, count = 0;
@@ -25,8 +42,7 @@ char **receiver_environment(char *const more[], size_t n)
 	if (!env)
 		return NULL;
 	for (size_t i = 0; i < have; i++)
-		if (strncmp(environ[i], "PINHOLD_", 8) != 0 &&
-		    strncmp(environ[i], "UV_THREADPOOL_SIZE=", 19) != 0)
+		if (!is_ours(environ[i]))
 			env[count++] = environ[i];
 	for (size_t i = 0; i < n; i++)
 		env[count++] = more[i];

@@ -40,8 +40,8 @@ int publisher_call(struct receiver_run *r, const struct ph_delivery *delivery);
 /* The child's end; what came of it is in last and after_ms. */
 void receiver_ended(struct receiver_run *r, enum ph_receiver_end end);
 
-/* Our own environment without PINHOLD_ entries and what is libuv's business, and n more. The array
- * is the caller's. NULL: out of memory. */
+/* Our own environment without what is meant for us alone, and n more. The array is the caller's.
+ * NULL: out of memory. */
 char **receiver_environment(char *const more[], size_t n);
 
 /* told.c */

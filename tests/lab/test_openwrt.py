@@ -49,6 +49,10 @@ def test_what_the_build_system_is_told(tmp_path):
         assert f"+{needed}" in depends["pinhold"].split(), depends
     assert "+libcurl" not in depends["pinhold"] and "+libcurl" in depends["pinhold-publish"].split()
     assert "pinhold USERID pinhold:pinhold" in said
+    # Another source file, or the second package chosen later, is a reason to build again.
+    make(str(tmp_path / "again"), "prepare")
+    copied = " ".join(sorted(os.listdir(tmp_path / "again" / "source")))
+    assert f"pinhold REBUILT {copied} CONFIG_PACKAGE_pinhold-publish" in said
     with open(f"{TOP}/meson.build", encoding="utf-8") as f:
         version = re.search(r"version: '(.*)'", f.read())[1]
     assert {line for line in said if " VERSION " in line} == {f"pinhold VERSION {version}", f"pinhold-publish VERSION {version}"}
@@ -69,6 +73,8 @@ config mapping 'web'
 	option loopback '0'
 	option snat 'yes'
 	list allow '198.51.100.0/24'
+	list allow '@/etc/pinhold/one.txt'
+	list allow '@/etc/pinhold/two.txt , 203.0.113.0/24,@/etc/pinhold/three.txt'
 	option limit '50/second burst 100'
 	list hook '/etc/pinhold/hook'
 	list hook_events 'up'
@@ -113,6 +119,8 @@ target = "192.168.10.50:443"
 loopback = "no"
 snat = "yes"
 allow = "198.51.100.0/24"
+allow = "@/etc/pinhold/one.txt"
+allow = "@/etc/pinhold/two.txt , 203.0.113.0/24,@/etc/pinhold/three.txt"
 limit = "50/second burst 100"
 hook = "/etc/pinhold/hook"
 publish = "worker"
@@ -138,12 +146,16 @@ url = "https://go.example.com/update-port"
 header = "Authorization: Bearer ${file:/etc/pinhold/worker.token}"
 body = "{\"port\":\"${public_port}\",\"say\":\"a \\ b # c ; d\"}"
 events = "up, down"
+# jail 1
 """
 
 
 def test_everything(router):
     """Each option, and what procd is told: one instance that SIGHUP reaches, and that is never given up."""
     router.write("/etc/pinhold/hook", "#!/bin/sh\n", 0o755)
+    lists = [f"/etc/pinhold/{name}.txt" for name in ("one", "three", "two")]
+    for path in lists:
+        router.write(path, "192.0.2.0/24\n")
     router.configure(FULL)
     router.service("start")
     assert router.conf() == RENDERED, router.log()
@@ -151,7 +163,7 @@ def test_everything(router):
     told = router.parameters()
     assert told["command"] == ["/usr/sbin/pinhold", "run", "-c", "/var/etc/pinhold.conf"]
     assert told["respawn"] == ["3600", "5", "0"] and told["reload_signal"] == ["HUP"]
-    assert told["file"] == ["/var/etc/pinhold.conf"] and told["netdev"] == ["pppoe-dsl", "wan"]
+    assert told["file"] == ["/var/etc/pinhold.conf", *lists] and told["netdev"] == ["pppoe-dsl", "wan"]
     calls = router.procd()
     assert [c for c in calls if c[0] == "open_instance"] == [["open_instance"]]
     triggers = [c[1] for c in calls if c[0] == "add_reload_interface_trigger"]
@@ -272,6 +284,18 @@ def test_root_or_not(router):
     router.configure(WEB.replace("'wan'\n", "'wan'\n\toption jail '0'\n"))
     router.service("start")
     assert "user" not in router.parameters() and "notice runs as root: option jail is 0" in router.log()
+    # What is refused or cannot be read changes nothing of that, either way.
+    for jail in ("0", "1"):
+        router.configure(WEB.replace("'wan'\n", f"'wan'\n\toption jail '{jail}'\n"))
+        router.service("start")
+        before = router.parameters()
+        assert ("user" in before) == (jail == "1")
+        other = WEB.replace("'wan'\n", f"'wan'\n\toption jail '{1 - int(jail)}'\n")
+        for broken in (other.replace("8443", "84430"), "garbage\n"):
+            assert broken != other
+            router.configure(broken)
+            router.service("reload")
+            assert router.parameters() == before, broken
 
 
 # What becomes of it.

@@ -178,6 +178,17 @@ def test_natmap(router):
     shown = router.service("import_natmap")
     assert router.read("/etc/config/pinhold") == "config pinhold 'global'\n", "nothing is done before it is asked for"
     assert "left out" in shown and "To carry this out: service pinhold import_natmap apply" in shown
+    # What waits to be committed is not committed by the way, and what fails leaves nothing half.
+    router.run("uci", "set", "pinhold.mine=mapping")
+    done = router.service("import_natmap", "apply", check=False)
+    assert "there are changes of pinhold's configuration that wait" in done.stderr and done.returncode
+    router.run("uci", "revert", "pinhold")
+    router.write("/etc/config/natmap", NATMAP.replace("option port '9000'", "option port '900\x01'"))
+    router.delete("/etc/config/pinhold")
+    done = router.service("import_natmap", "apply", check=False)
+    assert "nothing is taken over: uci: Entry not found" in done.stderr and done.returncode and "Done" not in done.stdout
+    router.configure("config pinhold 'global'\n")
+    router.write("/etc/config/natmap", NATMAP)
     router.service("import_natmap", "apply")
     said = router.log()
     router.service("start")

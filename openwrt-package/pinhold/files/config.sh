@@ -329,7 +329,11 @@ ph_jailed() {
 	! ph_is_no "$ph_jail" && [ -x /sbin/ujail ] && [ -f "$CAPABILITIES" ] && user_exists "$OWNER"
 }
 
+# What is refused decides nothing, nor does it decide as whom the settings before go on.
 ph_kept() {
+	if [ -f "$CONF" ]; then
+		ph_jail=$(sed -n 's/^# jail //p' "$CONF" | head -n 1)
+	fi
 	if [ -f "$CONF" ]; then
 		ph_log err "$UCI is not used$1: the settings before go on"
 	else
@@ -357,6 +361,8 @@ ph_render() {
 	config_load pinhold
 	ph_section_end
 	reset_cb
+	# For the time when the file is refused: see above.
+	printf '# jail %s\n' "$(ph_is_no "$ph_jail" && echo 0 || echo 1)" >>"$NEW"
 	if group_exists "$OWNER"; then
 		chown "root:$OWNER" "$NEW"
 		chmod 0640 "$NEW"

@@ -117,6 +117,10 @@ natmap_import() {
 		echo "/etc/config/natmap cannot be read: $broken" >&2
 		return 1
 	fi
+	if [ "$1" = apply ] && [ -n "$(uci -q changes pinhold)" ]; then
+		echo "there are changes of pinhold's configuration that wait: uci commit pinhold, or uci revert pinhold" >&2
+		return 1
+	fi
 	commands=$(
 		natmap_open='' natmap_names=''
 		config_cb() { natmap_section "$@"; }
@@ -130,7 +134,12 @@ natmap_import() {
 		echo "# To carry this out: service pinhold import_natmap apply"
 		return 0
 	fi
-	printf '%s\n' "$commands" | grep -v '^#' | uci batch || return 1
-	uci commit pinhold || return 1
+	# It says what fails, goes on, and is content all the same.
+	broken=$(printf '%s\n' "$commands" | grep -v '^#' | uci batch 2>&1 >/dev/null)
+	if [ -n "$broken" ] || ! broken=$(uci commit pinhold 2>&1); then
+		uci -q revert pinhold
+		echo "nothing is taken over: $broken" >&2
+		return 1
+	fi
 	echo "# Done. One port has one holder: service natmap stop; service natmap disable; service pinhold restart"
 }

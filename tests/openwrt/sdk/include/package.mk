@@ -21,6 +21,7 @@ describe-$(1):
 	@echo '$(1) VERSION $$(PKG_VERSION)'
 	@echo '$(1) DEPENDS $$(DEPENDS)'
 	@echo '$(1) USERID $$(USERID)'
+	@echo '$(1) REBUILT $$(sort $$(notdir $$(PKG_FILE_DEPENDS))) $$(PKG_CONFIG_DEPENDS)'
 	@echo '$(1) MESON $$(MESON_ARGS)'
 endef
 

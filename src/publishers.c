@@ -211,7 +211,8 @@ static void on_done(void *data, const struct ph_child_result *result)
 		ph_info("published mapping=%s publisher=%s: %s", name, r->name, r->text);
 	else
 		ph_warning("not published mapping=%s publisher=%s: %s%s", name, r->name, r->text,
-			   end == PH_RECEIVER_REFUSED ? "; given up until there is news" : "");
+			   end == PH_RECEIVER_REFUSED ? "; given up until there is news or a reload"
+						      : "");
 	receiver_ended(r, end);
 }
 

@@ -128,7 +128,7 @@ def test_the_receiver_says_when(lab, receiver):
 
 
 def test_refused_for_good(lab, receiver):
-    """What is told again does not help, until there is news or other settings."""
+    """What is told again does not help, until there is news, other settings or a reload."""
     lab.isp.full_cone(PUBLIC[1])
     receiver.answer = lambda call: 401 if call.headers.get("Authorization") != "Bearer right" else 200
     with lab.pinhold_file(sections("a", a=webhook(receiver, header="Authorization: Bearer wrong"))) as p:

@@ -2,6 +2,7 @@
 """The OpenWrt package: what is in it, and what becomes of /etc/config/pinhold under BusyBox's shell."""
 import os
 import re
+import socket
 import subprocess
 import time
 
@@ -284,6 +285,17 @@ def test_root_or_not(router):
     router.configure(WEB.replace("'wan'\n", "'wan'\n\toption jail '0'\n"))
     router.service("start")
     assert "user" not in router.parameters() and "notice runs as root: option jail is 0" in router.log()
+    # It takes a restart: by a reload nobody's files become another user's.
+    directories = [router.root + os.path.realpath(path) for path in ("/var/run/pinhold", "/var/lib/pinhold")]
+    with socket.socket(socket.AF_UNIX) as control:
+        control.bind(f"{directories[0]}/control.sock")
+        router.configure(WEB)
+        for action, owner in (("reload", 0), ("reload", 0), ("start", 4711)):
+            router.service(action)
+            assert [os.stat(path).st_uid for path in directories] == [owner, owner], action
+            said = [line for line in router.log() if line.endswith("option jail: needs a restart (service pinhold restart)")]
+            assert len(said) == 1, action
+    os.unlink(f"{directories[0]}/control.sock")
     # What is refused or cannot be read changes nothing of that, either way.
     for jail in ("0", "1"):
         router.configure(WEB.replace("'wan'\n", f"'wan'\n\toption jail '{jail}'\n"))

@@ -374,6 +374,9 @@ ph_render() {
 	fi
 	[ -z "$ph_publishers" ] || [ -x "$PUBLISHER" ] ||
 		ph_log warn "$UCI: its publish sections need the package pinhold-publish, which is not installed"
+	if [ -f "$CONF" ] && [ -n "$ph_reload" ] && ! grep -qxF "$(grep '^# jail ' "$NEW")" "$CONF"; then
+		ph_log notice "$UCI: global: option jail: needs a restart (service pinhold restart)"
+	fi
 	if [ "$ph_enabled" = 0 ]; then
 		rm -f "$NEW" "$CONF"
 		ph_log notice "$UCI: no mapping is enabled, so there is nothing to hold"

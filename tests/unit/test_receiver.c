@@ -17,6 +17,33 @@ static void told(struct ph_receiver *r, uint64_t now_ms)
 	ph_receiver_done(r, PH_RECEIVER_TOLD, 0, 0, now_ms);
 }
 
+/* The whole of it: there is news, it is called, and that succeeds. */
+static void hears(struct ph_receiver *r, const struct ph_told *state, uint64_t now_ms)
+{
+	struct ph_delivery d;
+
+	ph_receiver_offer(r, state);
+	assert_true(ph_receiver_next(r, now_ms, &d));
+	told(r, now_ms);
+}
+
+static void failed(struct ph_receiver *r, uint64_t now_ms)
+{
+	ph_receiver_done(r, PH_RECEIVER_FAILED, 0, 0, now_ms);
+}
+
+/* It is called now, for that, and with that endpoint. */
+static struct ph_delivery called(struct ph_receiver *r, uint64_t now_ms, enum ph_announce event,
+				 const char *public)
+{
+	struct ph_delivery d;
+
+	assert_true(ph_receiver_next(r, now_ms, &d));
+	assert_int_equal(d.event, event);
+	assert_endpoint(&d.state.public_endpoint, public);
+	return d;
+}
+
 static void test_up_change_down(void **state)
 {
 	struct ph_receiver r = { .events = ALL };
@@ -38,9 +65,7 @@ static void test_up_change_down(void **state)
 	ph_receiver_offer(&r, &b); /* nothing new */
 	assert_false(ph_receiver_next(&r, 0, &d));
 	ph_receiver_offer(&r, &down);
-	assert_true(ph_receiver_next(&r, 0, &d));
-	assert_int_equal(d.event, PH_ANNOUNCE_DOWN);
-	assert_endpoint(&d.state.public_endpoint, "203.0.113.7:2");
+	called(&r, 0, PH_ANNOUNCE_DOWN, "203.0.113.7:2");
 }
 
 static void test_one_at_a_time_latest_wins(void **state)
@@ -89,18 +114,16 @@ static void test_failure_is_retried_with_the_newest(void **state)
 	ph_receiver_offer(&r, &a);
 	for (size_t i = 0; i < sizeof(waits) / sizeof(*waits); i++) {
 		assert_true(ph_receiver_next(&r, now, &d));
-		ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, now);
+		failed(&r, now);
 		assert_int_equal(ph_receiver_deadline(&r), now + waits[i]);
 		assert_false(ph_receiver_next(&r, now + waits[i] - 1, &d));
 		now += waits[i];
 	}
 	/* Newer: at once where the failure is a second old, and still an `up`. */
 	ph_receiver_offer(&r, &b);
-	assert_true(ph_receiver_next(&r, now, &d));
-	assert_int_equal(d.event, PH_ANNOUNCE_UP);
-	assert_endpoint(&d.state.public_endpoint, "203.0.113.7:2");
+	called(&r, now, PH_ANNOUNCE_UP, "203.0.113.7:2");
 	/* How long the older ones were in vain does not delay it. */
-	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, now);
+	failed(&r, now);
 	assert_int_equal(ph_receiver_deadline(&r), now + waits[0]);
 }
 
@@ -115,14 +138,14 @@ static void test_news_begins_the_back_off_anew(void **state)
 	ph_receiver_offer(&r, &a);
 	for (uint64_t now = 0; now < 60000; now = ph_receiver_deadline(&r)) {
 		assert_true(ph_receiver_next(&r, now, &d));
-		ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, now);
+		failed(&r, now);
 	}
 	assert_true(ph_receiver_next(&r, 200000, &d));
 	ph_receiver_offer(&r, &b);
-	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 200000);
+	failed(&r, 200000);
 	assert_int_equal(ph_receiver_deadline(&r), 201000);
 	assert_true(ph_receiver_next(&r, 201000, &d));
-	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 201000);
+	failed(&r, 201000);
 	assert_int_equal(ph_receiver_deadline(&r), 202000);
 }
 
@@ -162,7 +185,7 @@ static void test_news_while_it_fails(void **state)
 			continue;
 		calls++;
 		assert_int_equal(d.state.public_endpoint.port, t.public_endpoint.port);
-		ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, now + 20);
+		failed(&r, now + 20);
 	}
 	assert_in_range(calls, 50, 60);
 }
@@ -209,11 +232,9 @@ static void test_back_after_a_failure(void **state)
 	ph_receiver_offer(&r, &b);
 	assert_true(ph_receiver_next(&r, 0, &d));
 	ph_receiver_offer(&r, &a);
-	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 0);
+	failed(&r, 0);
 	assert_true(r.unsure);
-	assert_true(ph_receiver_next(&r, 1000, &d));
-	assert_int_equal(d.event, PH_ANNOUNCE_CHANGE);
-	assert_endpoint(&d.state.public_endpoint, "203.0.113.7:1");
+	called(&r, 1000, PH_ANNOUNCE_CHANGE, "203.0.113.7:1");
 	told(&r, 1000);
 	assert_int_equal(ph_receiver_deadline(&r), UINT64_MAX);
 }
@@ -229,17 +250,13 @@ static void test_up_after_a_down_that_failed(void **state)
 		struct ph_told a = up("203.0.113.7:1"), b = up(back[i]);
 		struct ph_delivery d;
 
-		ph_receiver_offer(&r, &a);
-		assert_true(ph_receiver_next(&r, 0, &d));
-		told(&r, 0);
+		hears(&r, &a, 0);
 		ph_receiver_offer(&r, &down);
 		assert_true(ph_receiver_next(&r, 0, &d));
-		ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 0);
+		failed(&r, 0);
 		ph_receiver_offer(&r, &b);
 		assert_int_equal(ph_receiver_deadline(&r), 1000);
-		assert_true(ph_receiver_next(&r, 1000, &d));
-		assert_int_equal(d.event, PH_ANNOUNCE_UP);
-		assert_endpoint(&d.state.public_endpoint, back[i]);
+		called(&r, 1000, PH_ANNOUNCE_UP, back[i]);
 		told(&r, 1000);
 		assert_int_equal(ph_receiver_deadline(&r), UINT64_MAX);
 	}
@@ -256,19 +273,17 @@ static void test_down_after_an_up_that_failed(void **state)
 	ph_receiver_offer(&r, &a);
 	assert_true(ph_receiver_next(&r, 0, &d));
 	ph_receiver_offer(&r, &b);
-	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 0);
+	failed(&r, 0);
 	assert_true(ph_receiver_next(&r, 1000, &d));
 	assert_int_equal(d.event, PH_ANNOUNCE_UP);
-	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 1000);
+	failed(&r, 1000);
 	ph_receiver_offer(&r, &down);
 	for (uint64_t now = 2000; now < 4000; now += 1000) {
 		assert_int_equal(ph_receiver_deadline(&r), now);
-		assert_true(ph_receiver_next(&r, now, &d));
-		assert_int_equal(d.event, PH_ANNOUNCE_DOWN);
-		assert_endpoint(&d.state.public_endpoint, "203.0.113.7:2");
+		d = called(&r, now, PH_ANNOUNCE_DOWN, "203.0.113.7:2");
 		assert_int_equal(d.previous.public_endpoint.port, 0);
 		if (now == 2000)
-			ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, now);
+			failed(&r, now);
 	}
 	told(&r, 3000);
 	assert_int_equal(ph_receiver_deadline(&r), UINT64_MAX);
@@ -307,16 +322,14 @@ static void test_last_word(void **state)
 	struct ph_delivery d;
 
 	(void)state;
-	ph_receiver_offer(&r, &a);
-	assert_true(ph_receiver_next(&r, 0, &d));
-	told(&r, 0);
+	hears(&r, &a, 0);
 	r.calm_ms = 1000;
 	ph_receiver_offer(&r, &down);
 	assert_false(ph_receiver_next(&r, 0, &d));
 	ph_receiver_hurry(&r);
 	assert_true(ph_receiver_next(&r, 0, &d));
 	assert_int_equal(d.event, PH_ANNOUNCE_DOWN);
-	ph_receiver_done(&r, PH_RECEIVER_FAILED, 0, 0, 0);
+	failed(&r, 0);
 	ph_receiver_hurry(&r); /* no repetition */
 	assert_false(ph_receiver_next(&r, 0, &d));
 }
@@ -352,9 +365,7 @@ static void test_natmap_scripts_hear_no_down(void **state)
 	struct ph_delivery d;
 
 	(void)state;
-	ph_receiver_offer(&r, &a);
-	assert_true(ph_receiver_next(&r, 0, &d));
-	told(&r, 0);
+	hears(&r, &a, 0);
 	ph_receiver_offer(&r, &down);
 	assert_false(ph_receiver_next(&r, 0, &d));
 	ph_receiver_offer(&r, &a); /* what it knows already */

@@ -445,7 +445,7 @@ static int start(struct ph_daemon *d, struct ph_config *config)
 	commands_open(d);
 	leftovers_end(d);
 	for (size_t i = 0; i < d->n_runs; i++)
-		run_say_disabled(d->runs[i]);
+		run_say_unheld(d->runs[i]);
 	/* What is left over is a dead daemon's: a live one would not have let us have the table. */
 	r = surroundings_open(d);
 	if (r == 0)

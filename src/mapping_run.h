@@ -167,9 +167,9 @@ void ph_daemon_random(struct ph_event *event);
 int run_new(struct ph_daemon *d, struct ph_config_mapping *config, struct mapping_run **ret_run);
 /* Begins to hold, unless the mapping is disabled. 0 or -ENOMEM. */
 int run_start(struct mapping_run *run);
-/* At the daemon's start: whoever was told of an endpoint of a mapping that is disabled now is told
- * `down`. */
-void run_say_disabled(struct mapping_run *run);
+/* Whoever was told by an earlier daemon of an endpoint of a mapping that is not held now, and has
+ * had no state, is told `down`. */
+void run_say_unheld(struct mapping_run *run);
 /* Ends what is held; hooks are told `down`. */
 void run_stop(struct mapping_run *run);
 /* Frees all; hooks that still run are killed. NULL is fine. */

@@ -79,6 +79,8 @@ static int restart(struct mapping_run *run, struct ph_config_mapping **from)
 	if (changed == 0)
 		*from = NULL;
 	started = run_start(run);
+	if (!run->config->enabled)
+		run_say_unheld(run);
 	return changed < 0 ? changed : started;
 }
 

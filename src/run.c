@@ -233,9 +233,9 @@ int run_start(struct mapping_run *run)
 	return r < 0 ? r : rotation_in(run, run->config->rotate_ms);
 }
 
-void run_say_disabled(struct mapping_run *run)
+void run_say_unheld(struct mapping_run *run)
 {
-	if (run->config->enabled)
+	if (run->spoken || run->current)
 		return;
 	run->told = (struct ph_told){ 0 };
 	run->spoken = true;
@@ -252,6 +252,8 @@ void run_stop(struct mapping_run *run)
 		ph_daemon_feed(run->current, &event);
 	drop(run, &run->current);
 	rotation_in(run, 0);
+	if (run->leaving || ph_daemon_stopping(run->daemon))
+		run_say_unheld(run);
 }
 
 void run_free(struct mapping_run *run)

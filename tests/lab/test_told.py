@@ -83,6 +83,32 @@ def test_an_up_that_failed(lab, receiver, end):
     go_on.set()
 
 
+@pytest.mark.parametrize("end", ["exit", "disabled", "removed"])
+def test_down_of_what_never_came_up_again(lab, receiver, end):
+    """An earlier daemon has told of it; this one has not got so far, and is the last that can say so."""
+    lab.isp.full_cone(PUBLIC[1])
+    settings = {**sections("a", a=webhook(receiver, events="up, change, down")),
+                "other": {"bind": 8444, "target": ":443", "enabled": "no", "hook": False}}
+    with lab.pinhold_file(settings, inspect=False) as p:
+        receiver.wait()
+        wait_last(p, "ok")
+        p.process.kill()
+        p.wait_exit()
+    lab.isp.symmetric()
+    with p.again() as q:
+        q.wait_log("not endpoint-independent")
+        assert len(receiver.calls) == 1
+        if end == "disabled":
+            p.change("web", enabled="no")
+        elif end == "removed":
+            p.remove("web")
+        if end != "exit":
+            q.write(p.text())
+            q.reload()
+            assert told(receiver.wait(2)) == ("down", "203.0.113.7:32451")
+    assert [told(call) for call in receiver.calls[1:]] == [("down", "203.0.113.7:32451")]
+
+
 def test_full_disk(lab, receiver):
     """Who cannot be remembered is told once more: the file must not go on to say what was."""
     state = f"{DIRECTORY}/small"

@@ -74,7 +74,7 @@ static enum ph_announce event_of(const struct ph_receiver *r)
 {
 	if (r->latest.public_endpoint.port == 0)
 		return PH_ANNOUNCE_DOWN;
-	/* Who wants no `change` is unsure of an endpoint only by a `down` that failed. */
+	/* Who wants no `change` is unsure of an endpoint by a failed `down`, or over a restart. */
 	if (r->told.public_endpoint.port == 0 ||
 	    (r->unsure && !(r->events & (1u << PH_ANNOUNCE_CHANGE))))
 		return PH_ANNOUNCE_UP;

@@ -182,6 +182,7 @@ class Faults:
 
     def judge(self):
         for name in MAPPINGS:
+            self.daemons[0].hook(name).wait_for(lambda one=name: self.has("hook", one), 5)
             for receiver in ("hook", *self.servers):
                 heard = self.heard(receiver, name)
                 assert self.has(receiver, name), (name, receiver, self.ports[name], name in self.down, heard)

@@ -142,6 +142,7 @@ def test_retry_sends_the_newest_state(start):
         p.wait_log("hook ended .*status=1")
         p._lab.isp.remap(public_port=40123)
         p.wait_log("hook ended .*status=0", timeout=30)
+        assert p.hooks.wait_for(lambda: p.hooks.calls[-1].port == "40123")
         ports = [call.port for call in p.hooks.calls]
         assert ports == sorted(ports) and ports[-1] == "40123"
 

@@ -100,6 +100,16 @@ class HookReceiver:
             self._read_so_far += 1
             return self.calls[self._read_so_far - 1]
 
+    def all(self, count, timeout=PATIENCE):
+        """All calls from the first on, when there are so many, by whichever daemon."""
+        self.wait_for(lambda: len(self.calls) >= count, timeout)
+        return list(self.calls)
+
+    def wait_for(self, wanted, timeout=PATIENCE):
+        """Whether it came true: a hook that has ended was not necessarily read already."""
+        with self._condition:
+            return self._condition.wait_for(wanted, timeout)
+
     def nobody_calls(self):
         """Whoever called it is gone: nobody need wait any longer."""
         with self._condition:
